@@ -1,0 +1,84 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// The targets' dependencies are the architecture diagram of docs: no arrow runs back up.
+let package = Package(
+  name: "nub",
+  products: [
+    .executable(name: "nub", targets: ["nub"]),
+    .library(name: "NubMachine", targets: ["NubMachine"]),
+    .library(name: "NubStore", targets: ["NubStore"]),
+    .library(name: "NubWorker", targets: ["NubWorker"]),
+    .library(name: "NubClient", targets: ["NubClient"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+    .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.7.3"),
+    .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+  ],
+  targets: [
+    // Shared by host and guest: no Foundation, and the same sources on both sides.
+    .target(name: "CNubCPU"),
+    .target(name: "NubCap", dependencies: ["CNubCPU"]),
+    .target(name: "NubABI", dependencies: ["NubCap"]),
+    .target(name: "NubGuest", dependencies: ["NubABI", "NubCap", "CNubCPU"]),
+
+    .target(name: "CKVM"),
+    .target(
+      name: "NubMachine",
+      dependencies: [
+        "CKVM", "NubABI", "NubCap", "NubGuest",
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "Metrics", package: "swift-metrics"),
+        .product(name: "Tracing", package: "swift-distributed-tracing"),
+      ]
+    ),
+
+    .target(
+      name: "NubStore",
+      dependencies: ["NubCap", .product(name: "GRDB", package: "GRDB.swift")]
+    ),
+
+    .systemLibrary(
+      name: "CZeroMQ", pkgConfig: "libzmq", providers: [.apt(["libzmq3-dev"])]
+    ),
+    .target(
+      name: "NubWorker",
+      dependencies: [
+        "CZeroMQ", "NubMachine", "NubStore", "NubCap",
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "Metrics", package: "swift-metrics"),
+        .product(name: "Tracing", package: "swift-distributed-tracing"),
+      ]
+    ),
+    .target(name: "NubClient", dependencies: ["CZeroMQ", "NubCap"]),
+
+    .executableTarget(
+      name: "nub",
+      dependencies: [
+        "NubWorker", "NubClient", "NubStore", "NubMachine", "NubCap",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]
+    ),
+
+    .testTarget(name: "NubCapTests", dependencies: ["NubCap"]),
+    .testTarget(name: "NubStoreTests", dependencies: ["NubStore"]),
+    .testTarget(name: "NubWorkerTests", dependencies: ["NubWorker", "NubMachine", "NubStore"]),
+    .testTarget(name: "NubMachineTests", dependencies: ["NubMachine", "NubABI", "NubCap"]),
+  ],
+  swiftLanguageModes: [.v6]
+)
+
+// One place for what holds everywhere: the settings of swift-configuration's own manifest were the model.
+for target in package.targets where target.type != .system && target.type != .plugin {
+  var settings = target.swiftSettings ?? []
+  settings.append(.enableUpcomingFeature("ExistentialAny"))
+  settings.append(.enableUpcomingFeature("InternalImportsByDefault"))
+  settings.append(.enableUpcomingFeature("MemberImportVisibility"))
+  if ["NubCap", "NubABI", "NubMachine"].contains(target.name) {
+    settings.append(.strictMemorySafety())
+  }
+  target.swiftSettings = settings
+}
