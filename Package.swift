@@ -22,18 +22,29 @@ let package = Package(
     // Shared by host and guest: no Foundation, and the same sources on both sides.
     .target(name: "CNubCPU"),
     .target(name: "NubCap", dependencies: ["CNubCPU"]),
-    .target(name: "NubABI", dependencies: ["NubCap"]),
-    .target(name: "NubGuest", dependencies: ["NubABI", "NubCap", "CNubCPU"]),
+    .target(name: "CNubABI"),
+    .target(name: "CNubGuest", dependencies: ["CNubABI"]),
+    .target(name: "NubABI"),
+    .target(
+      name: "NubGuest", dependencies: ["NubABI", "NubCap", "CNubABI", "CNubGuest"], exclude: ["Image"]
+    ),
+
+    // The guest image: built for bare metal by a plugin, from the sources above.
+    .target(name: "NubELF"),
+    .target(name: "NubGuestBuild", dependencies: ["NubELF"]),
+    .executableTarget(name: "GuestImageTool", dependencies: ["NubELF", "NubGuestBuild"]),
+    .plugin(name: "GuestImage", capability: .buildTool(), dependencies: ["GuestImageTool"]),
 
     .target(name: "CKVM"),
     .target(
       name: "NubMachine",
       dependencies: [
-        "CKVM", "NubABI", "NubCap", "NubGuest",
+        "CKVM", "CNubABI", "CNubGuest", "NubABI", "NubCap", "NubELF", "NubGuest",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "Metrics", package: "swift-metrics"),
         .product(name: "Tracing", package: "swift-distributed-tracing"),
-      ]
+      ],
+      plugins: ["GuestImage"]
     ),
 
     .target(
@@ -41,9 +52,8 @@ let package = Package(
       dependencies: ["NubCap", .product(name: "GRDB", package: "GRDB.swift")]
     ),
 
-    .systemLibrary(
-      name: "CZeroMQ", pkgConfig: "libzmq", providers: [.apt(["libzmq3-dev"])]
-    ),
+    // No pkg-config: Debian's libzmq.pc names flags that SwiftPM refuses, with a warning at each build.
+    .systemLibrary(name: "CZeroMQ", providers: [.apt(["libzmq3-dev"])]),
     .target(
       name: "NubWorker",
       dependencies: [
@@ -67,6 +77,8 @@ let package = Package(
     .testTarget(name: "NubStoreTests", dependencies: ["NubStore"]),
     .testTarget(name: "NubWorkerTests", dependencies: ["NubWorker", "NubMachine", "NubStore"]),
     .testTarget(name: "NubMachineTests", dependencies: ["NubMachine", "NubABI", "NubCap"]),
+    .testTarget(name: "NubGuestTests", dependencies: ["NubGuest", "NubABI", "NubCap", "CNubABI"]),
+    .testTarget(name: "NubELFTests", dependencies: ["NubELF"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -1,0 +1,94 @@
+import CKVM
+import Glibc
+import Synchronization
+
+/// Interrupts a sandbox's call from any thread. Outlives the sandbox harmlessly.
+public final class InterruptHandle: Sendable {
+  /// What ``interrupt()`` did.
+  public enum Outcome: Sendable, Equatable {
+    /// The call that was running ends with ``MachineError/Code/cancelled``, unless it ends by itself first.
+    case requested
+    /// No call was running, and a later call is not affected.
+    case notRunning
+  }
+
+  private let state = Atomic<UInt64>(0)
+  private let thread = Atomic<Int32>(0)
+  /// When the timer should look at this call, nanoseconds of the monotonic clock; `UInt64.max` for never.
+  let wakeTime = Atomic<UInt64>(.max)
+  private let signal: Int32
+
+  init(signal: Int32) { self.signal = signal }
+
+  /// Ends the call that is running now, whether it is in guest code or in a host function. Takes effect within about
+  /// the time of a signal; a host function is waited for.
+  @discardableResult
+  public func interrupt() -> Outcome { request(.cancel, ofCall: nil) ? .requested : .notRunning }
+
+  /// True while a call is running.
+  public var isRunning: Bool { InterruptState(word: state.load(ordering: .acquiring)).isRunning }
+
+  /// True when the running call has been asked to end. For host functions that take long.
+  public var isCancelled: Bool {
+    let now = InterruptState(word: state.load(ordering: .acquiring))
+    return now.has(.cancel) || now.has(.expired)
+  }
+
+  /// Number of the running call, for ``request(_:ofCall:)``.
+  var runningCall: UInt64? {
+    let now = InterruptState(word: state.load(ordering: .acquiring))
+    return now.isRunning ? now.callNumber : nil
+  }
+
+  @discardableResult
+  func request(_ request: InterruptState.Request, ofCall number: UInt64?) -> Bool {
+    var old = InterruptState(word: state.load(ordering: .acquiring))
+    while true {
+      guard old.isRunning, number == nil || number == old.callNumber else { return false }
+      guard let new = old.requested(request, ofCall: number) else {
+        // 255 threads are signalling this call at this moment; one of them will be done soon.
+        sched_yield()
+        old = InterruptState(word: state.load(ordering: .acquiring))
+        continue
+      }
+      let (done, seen) = state.compareExchange(expected: old.word, desired: new.word, ordering: .acquiringAndReleasing)
+      if done { break }
+      old = InterruptState(word: seen)
+    }
+    // Registered as a signaller: the owner cannot leave this call, so the thread is the one that runs it.
+    _ = nub_kvm_signal_thread(thread.load(ordering: .acquiring), signal)
+    _ = state.wrappingSubtract(1 << 8, ordering: .releasing)
+    return true
+  }
+
+  // MARK: The owner's side
+
+  /// Timing point 1. Returns the call's number.
+  func begin() -> UInt64 {
+    thread.store(nub_kvm_thread_id(), ordering: .releasing)
+    // Nobody but the owner changes a state that is not running.
+    let new = InterruptState(word: state.load(ordering: .relaxed)).begun()
+    state.store(new.word, ordering: .sequentiallyConsistent)
+    return new.callNumber
+  }
+
+  /// Timing point 2: what the running call has been asked for.
+  func current() -> InterruptState { InterruptState(word: state.load(ordering: .sequentiallyConsistent)) }
+
+  func clearTick() { _ = state.bitwiseAnd(~InterruptState.Request.tick.rawValue, ordering: .acquiringAndReleasing) }
+
+  /// Timing point 6. Returns what had been asked of the call.
+  @discardableResult
+  func end() -> InterruptState {
+    wakeTime.store(.max, ordering: .relaxed)
+    var old = InterruptState(word: state.load(ordering: .acquiring))
+    while true {
+      let (done, seen) = state.compareExchange(
+        expected: old.word, desired: old.ended().word, ordering: .acquiringAndReleasing)
+      if done { break }
+      old = InterruptState(word: seen)
+    }
+    while InterruptState(word: state.load(ordering: .acquiring)).hasSignallers { sched_yield() }
+    return old
+  }
+}

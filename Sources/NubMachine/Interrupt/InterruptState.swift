@@ -1,0 +1,64 @@
+/// The life of a sandbox's current call, packed into one word so that every step is one atomic change of it.
+///
+///     bit 0        running: a call is under way
+///     bit 1        cancel: somebody wants it to end
+///     bit 2        expired: its deadline has passed
+///     bit 3        tick: the owner should look at the batch's progress
+///     bits 8-15    signallers: threads that are about to send the owner a signal
+///     bits 16-63   the call's number
+///
+/// A pure value; ``InterruptHandle`` keeps it in an atomic. The timing points, which tests and code name alike:
+///
+/// 1. `begin`: the call gets a new number. What was asked of an earlier call is gone: a kill that came before has no effect.
+/// 2. The owner arms its signal handler, checks `cancel` and `expired`, and enters the guest.
+/// 3. `request`: marks the running call and registers as a signaller, in one step. Where no call runs, nothing happens.
+/// 4. The signal arrives. Between 2's check and the entry, the handler's `immediate_exit` makes the entry return at once.
+/// 5. `release`: the signaller has sent its signal.
+/// 6. `end`: the call is over. The owner waits until no signaller is left, so the thread that a signal is sent to still
+///    exists and still is in this call.
+struct InterruptState: Equatable, Sendable {
+  struct Request: OptionSet, Sendable {
+    let rawValue: UInt64
+    static let cancel = Request(rawValue: 1 << 1)
+    static let expired = Request(rawValue: 1 << 2)
+    static let tick = Request(rawValue: 1 << 3)
+  }
+
+  private static let running: UInt64 = 1
+  private static let requests: UInt64 = 0b1110
+  private static let signaller: UInt64 = 1 << 8
+  private static let signallers: UInt64 = 0xff << 8
+  private static let call: UInt64 = 1 << 16
+
+  var word: UInt64
+
+  init(word: UInt64 = 0) { self.word = word }
+
+  var isRunning: Bool { word & InterruptState.running != 0 }
+  var hasSignallers: Bool { word & InterruptState.signallers != 0 }
+  var callNumber: UInt64 { word >> 16 }
+  func has(_ request: Request) -> Bool { word & request.rawValue != 0 }
+
+  /// Timing point 1.
+  func begun() -> InterruptState {
+    InterruptState(word: ((word & ~0xffff) &+ InterruptState.call) | InterruptState.running)
+  }
+
+  /// Timing point 3. Nil where there is nothing to interrupt, or all places for signallers are taken, in which case
+  /// another signal is on its way and the caller tries again.
+  func requested(_ request: Request, ofCall number: UInt64?) -> InterruptState? {
+    guard isRunning, number == nil || number == callNumber,
+      word & InterruptState.signallers != InterruptState.signallers
+    else { return nil }
+    return InterruptState(word: (word | request.rawValue) + InterruptState.signaller)
+  }
+
+  /// Timing point 5.
+  func released() -> InterruptState { InterruptState(word: word - InterruptState.signaller) }
+
+  /// Timing point 6.
+  func ended() -> InterruptState { InterruptState(word: word & ~(InterruptState.running | InterruptState.requests)) }
+
+  /// The tick has been seen.
+  func ticked() -> InterruptState { InterruptState(word: word & ~Request.tick.rawValue) }
+}

@@ -1,0 +1,170 @@
+import CKVM
+import NubABI
+
+/// A virtual machine's state at one moment: registers, and the pages of the guest slot that are not zero.
+///
+/// Pages are found through KVM's dirty log, which is on from the slot's creation, so taking and restoring cost in
+/// proportion to what was written. The log does not see the host's own writes; ``hostWritten`` names those pages.
+final class Snapshot: Sendable {
+  private let registers: kvm_regs
+  private let special: kvm_sregs
+  private let extended: ExtendedState
+  private let debug: kvm_debugregs
+  /// Page numbers in the guest slot, ascending, and their contents one after the other.
+  private let pages: [UInt32]
+  private let contents: [UInt8]
+  private let hostWritten: [UInt32]
+
+  private static let pageSize = Int(MemoryMap.pageSize)
+
+  init(of machine: VirtualMachine) throws(MachineError) {
+    try machine.completePendingExit()
+    let vcpu = machine.descriptor
+    var registers = kvm_regs()
+    var special = kvm_sregs()
+    var debug = kvm_debugregs()
+    try Snapshot.check(nub_kvm_get_regs(vcpu, &registers), "KVM_GET_REGS")
+    try Snapshot.check(nub_kvm_get_sregs(vcpu, &special), "KVM_GET_SREGS")
+    try Snapshot.check(nub_kvm_get_debugregs(vcpu, &debug), "KVM_GET_DEBUGREGS")
+    extended = try ExtendedState(of: vcpu)
+    self.registers = registers
+    self.special = special
+    self.debug = debug
+
+    let space = machine.template.space
+    hostWritten = [AddressSpace.Region.guestControl, .log].compactMap { region in
+      space.mapping(region).map { UInt32($0.offset / MemoryMap.pageSize) }
+    }
+    var numbers = Set(hostWritten)
+    for mapping in space.mappings {
+      guard case .imageWritable = mapping.region else { continue }
+      for page in 0..<(mapping.size / MemoryMap.pageSize) {
+        numbers.insert(UInt32(mapping.offset / MemoryMap.pageSize + page))
+      }
+    }
+    var bitmap = DirtyBitmap(pages: machine.guestArea.size / Snapshot.pageSize)
+    try bitmap.fetch(machine)
+    bitmap.forEach { numbers.insert(UInt32($0)) }
+    pages = numbers.sorted()
+    var contents: [UInt8] = []
+    contents.reserveCapacity(pages.count * Snapshot.pageSize)
+    for page in pages {
+      if let bytes = machine.guestArea.bytes(at: UInt64(page) * MemoryMap.pageSize, count: MemoryMap.pageSize) {
+        contents.append(contentsOf: bytes)
+      }
+    }
+    self.contents = contents
+  }
+
+  /// Puts the machine back into this state.
+  func restore(_ machine: VirtualMachine) throws(MachineError) {
+    try machine.completePendingExit()
+    let vcpu = machine.descriptor
+    var bitmap = DirtyBitmap(pages: machine.guestArea.size / Snapshot.pageSize)
+    try bitmap.fetch(machine)
+    for page in hostWritten { bitmap.insert(Int(page)) }
+    restorePages(bitmap, machine.guestArea)
+
+    var registers = registers
+    var special = special
+    var debug = debug
+    try Snapshot.check(nub_kvm_set_sregs(vcpu, &special), "KVM_SET_SREGS")
+    try Snapshot.check(nub_kvm_set_regs(vcpu, &registers), "KVM_SET_REGS")
+    try Snapshot.check(nub_kvm_set_debugregs(vcpu, &debug), "KVM_SET_DEBUGREGS")
+    try extended.apply(to: vcpu)
+  }
+
+  private func restorePages(_ bitmap: DirtyBitmap, _ memory: borrowing MappedMemory) {
+    contents.withUnsafeBytes { source in
+      var next = 0
+      // Runs of pages that the snapshot does not have were zero. Long runs go back to the system, short ones are wiped,
+      // which is cheaper than faulting them in again.
+      var run = 0..<0
+      func flush() {
+        guard !run.isEmpty else { return }
+        if run.count >= 64 {
+          memory.discard(at: run.lowerBound * Snapshot.pageSize, count: run.count * Snapshot.pageSize)
+        } else {
+          memory.bytes(at: UInt64(run.lowerBound * Snapshot.pageSize), count: UInt64(run.count * Snapshot.pageSize))?
+            .initializeMemory(as: UInt8.self, repeating: 0)
+        }
+        run = 0..<0
+      }
+      bitmap.forEach { page in
+        while next < pages.count, Int(pages[next]) < page { next += 1 }
+        if next < pages.count, Int(pages[next]) == page {
+          memory.bytes(at: UInt64(page * Snapshot.pageSize), count: UInt64(Snapshot.pageSize))?.copyMemory(
+            from: UnsafeRawBufferPointer(rebasing: source[(next * Snapshot.pageSize)..<((next + 1) * Snapshot.pageSize)]))
+          return
+        }
+        if run.upperBound == page, !run.isEmpty {
+          run = run.lowerBound..<(page + 1)
+        } else {
+          flush()
+          run = page..<(page + 1)
+        }
+      }
+      flush()
+    }
+  }
+
+  fileprivate static func check(_ result: Int32, _ call: String) throws(MachineError) {
+    guard result >= 0 else { throw .system(call, result) }
+  }
+}
+
+/// FPU, SSE and wider registers. Not KVM_SET_FPU: that leaves the upper halves of the YMM registers.
+private struct ExtendedState: ~Copyable, @unchecked Sendable {
+  // Sendable: memory of its own that does not change after init.
+  private let state: UnsafeMutablePointer<kvm_xsave>
+
+  init(of vcpu: Int32) throws(MachineError) {
+    state = .allocate(capacity: 1)
+    state.initialize(to: kvm_xsave())
+    let result = nub_kvm_get_xsave(vcpu, state)
+    guard result >= 0 else { throw .system("KVM_GET_XSAVE", result) }
+  }
+
+  deinit { state.deallocate() }
+
+  func apply(to vcpu: Int32) throws(MachineError) {
+    let result = nub_kvm_set_xsave(vcpu, state)
+    guard result >= 0 else { throw .system("KVM_SET_XSAVE", result) }
+  }
+}
+
+/// Which pages of the guest slot were written since the last look.
+struct DirtyBitmap {
+  private var words: [UInt64]
+  private let pages: Int
+
+  init(pages: Int) {
+    self.pages = pages
+    words = [UInt64](repeating: 0, count: (pages + 63) / 64)
+  }
+
+  /// Takes KVM's log, which starts afresh.
+  mutating func fetch(_ machine: VirtualMachine) throws(MachineError) {
+    let result = words.withUnsafeMutableBytes { bytes in
+      nub_kvm_dirty_log(machine.machineDescriptor, AddressSpace.Slot.guest.rawValue, bytes.baseAddress)
+    }
+    guard result >= 0 else { throw .system("KVM_GET_DIRTY_LOG", result) }
+  }
+
+  mutating func insert(_ page: Int) {
+    guard page < pages else { return }
+    words[page / 64] |= 1 << UInt64(page % 64)
+  }
+
+  /// Calls `body` with each page's number, ascending.
+  func forEach(_ body: (Int) -> Void) {
+    for (index, word) in words.enumerated() where word != 0 {
+      var rest = word
+      while rest != 0 {
+        let page = index * 64 + rest.trailingZeroBitCount
+        if page < pages { body(page) }
+        rest &= rest - 1
+      }
+    }
+  }
+}

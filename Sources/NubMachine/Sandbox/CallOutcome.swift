@@ -1,0 +1,41 @@
+import CNubGuest
+
+/// One call for a batch.
+public struct GuestCall {
+  public var function: UInt32
+  /// Valid until the batch has run.
+  public var payload: UnsafeRawBufferPointer
+  /// How long the function may run; nil for as long as it likes.
+  public var deadline: Duration?
+
+  public init(function: UInt32, payload: UnsafeRawBufferPointer, deadline: Duration? = nil) {
+    self.function = function
+    self.payload = payload
+    self.deadline = deadline
+  }
+}
+
+/// How one call of a batch ended.
+public enum CallOutcome: Sendable {
+  case returned([UInt8])
+  /// The function's own error. See ``GuestStatus`` for the statuses that nub itself gives.
+  case guestError(status: UInt32, detail: [UInt8])
+  /// The call did not get to an end. Where ``MachineError/poisons`` says so, the sandbox is done for.
+  case failed(MachineError)
+  /// An earlier call of the batch took the sandbox with it, or the owner took this call back. It has not begun.
+  case notRun
+}
+
+/// Statuses that nub's own code in the guest answers with.
+public enum GuestStatus {
+  public static let firstReserved = NUB_STATUS_FIRST_RESERVED
+  public static let unknownFunction = NUB_STATUS_UNKNOWN_FUNCTION
+  /// The detail is n × 32-byte hashes.
+  public static let capMissing = NUB_STATUS_CAP_MISSING
+  public static let capInvalid = NUB_STATUS_CAP_INVALID
+  public static let resultTooLarge = NUB_STATUS_RESULT_TOO_LARGE
+  public static let outOfMemory = NUB_STATUS_OUT_OF_MEMORY
+  public static let badPayload = NUB_STATUS_BAD_PAYLOAD
+  public static let host = NUB_STATUS_HOST
+  public static let unsupported = NUB_STATUS_UNSUPPORTED
+}

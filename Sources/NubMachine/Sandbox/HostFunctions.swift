@@ -1,0 +1,72 @@
+/// A call that a guest makes to the host.
+public struct HostCall: Sendable {
+  /// The guest's argument, copied out of its memory.
+  public let argument: [UInt8]
+  /// Which sandbox calls.
+  public let sandbox: UInt64
+  /// What the sandbox's owner has set with ``Sandbox/context``.
+  public let context: (any Sendable)?
+  let handle: InterruptHandle
+
+  /// True when the guest's call has been interrupted or is late. A function that takes long should look at this and
+  /// throw; the guest will not be entered again.
+  public var isCancelled: Bool { handle.isCancelled }
+}
+
+/// A host function's failure, as the guest sees it.
+public struct HostError: Error, Sendable {
+  /// Not 0.
+  public var status: UInt32
+  /// The answer that goes with it; a message, unless the function documents something else.
+  public var answer: [UInt8]
+
+  public init(status: UInt32, answer: [UInt8]) {
+    self.status = status
+    self.answer = answer
+  }
+
+  public init(status: UInt32, _ message: String) { self.init(status: status, answer: Array(message.utf8)) }
+
+  /// Statuses that nub itself gives.
+  public static let unknownFunction: UInt32 = 0xffff_ff01
+  public static let answerTooLarge: UInt32 = 0xffff_ff04
+  public static let failed: UInt32 = 0xffff_ff07
+}
+
+/// The functions that guests may call, by id and by name.
+///
+/// They run on the thread that runs the sandbox, between two entries of the VM; errors go to the guest as a status.
+public struct HostFunctions: Sendable {
+  public typealias Body = @Sendable (HostCall) throws -> [UInt8]
+
+  struct Entry: Sendable {
+    var name: String
+    var body: Body
+  }
+
+  private(set) var entries: [UInt32: Entry] = [:]
+
+  public init() {}
+
+  /// Adds or replaces the function `id`. Ids below 256 are nub's.
+  public mutating func register(_ id: UInt32, name: String, _ body: @escaping Body) {
+    entries[id] = Entry(name: name, body: body)
+  }
+
+  /// The id of the function called `name`.
+  public func id(of name: String) -> UInt32? { entries.first { $0.value.name == name }?.key }
+
+  func call(_ id: UInt32, _ call: HostCall) -> (status: UInt32, answer: [UInt8]) {
+    guard let entry = entries[id] else {
+      return (HostError.unknownFunction, Array("the host has no function \(id)".utf8))
+    }
+    do {
+      return (0, try entry.body(call))
+    } catch let error as HostError {
+      return (error.status == 0 ? HostError.failed : error.status, error.answer)
+    } catch {
+      // What an unknown error says may name paths or hosts; the guest learns only that it failed.
+      return (HostError.failed, Array("the host function \(entry.name) failed".utf8))
+    }
+  }
+}

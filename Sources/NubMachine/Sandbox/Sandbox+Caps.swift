@@ -1,0 +1,73 @@
+import CNubABI
+import NubABI
+public import NubCap
+
+extension Sandbox {
+  /// Ships a cap's wire form to the guest, which decodes, hashes and files it. Returns the hash that the guest computed.
+  public mutating func putCap(_ wire: [UInt8]) throws(MachineError) -> CapHash {
+    let answer = try call(FunctionID.putCap, wire)
+    guard let hash = CapHash(answer) else {
+      throw poisoning(MachineError(.protocolViolation, "the guest answered a put with \(answer.count) bytes; expected 32"))
+    }
+    guard hash != .refused else { throw MachineError(.capInvalid, "the guest could not decode the cap") }
+    return hash
+  }
+
+  /// Puts a cap whose hash is known, unless the guest's directory already has it.
+  /// - Returns: true where it was put, false where it was there.
+  /// - Throws: ``MachineError/Code/hashMismatch`` where the guest computes another hash than the claimed one. One of the
+  ///   two is wrong, and the sandbox is not used again.
+  @discardableResult
+  public mutating func putCap(hash: CapHash, wire: [UInt8]) throws(MachineError) -> Bool {
+    if try directoryContains(hash) { return false }
+    let computed = try putCap(wire)
+    guard computed == hash else {
+      throw poisoning(MachineError(.hashMismatch, "the guest computed the hash \(computed), the claim is \(hash)"))
+    }
+    return true
+  }
+
+  /// True where the guest's directory has the cap. Read from shared memory; the VM is not entered, but for the first time.
+  public mutating func directoryContains(_ hash: CapHash) throws(MachineError) -> Bool {
+    if directory == nil { directory = try makeDirectoryReader() }
+    return directory?.contains(hash) ?? false
+  }
+
+  /// What the guest says about itself; asked once, checked, and kept.
+  public mutating func bootInfo() throws(MachineError) -> BootInfo {
+    if let info { return info }
+    let answer = try call(FunctionID.getBootInfo)
+    do throws(MachineError) {
+      let fresh = try BootInfo(answer, expectedCapacity: template.configuration.directoryCapacity)
+      info = fresh
+      return fresh
+    } catch {
+      throw poisoning(error)
+    }
+  }
+
+  private mutating func makeDirectoryReader() throws(MachineError) -> DirectoryReader {
+    let info = try bootInfo()
+    let size = UInt64(
+      MemoryLayout<nub_directory>.size + Int(info.directoryCapacity) * MemoryLayout<nub_directory_entry>.size)
+    let bytes: UnsafeRawBufferPointer? =
+      switch body {
+      case .machine(let machine): machine.guestBytes(at: info.directoryAddress, count: size)
+      case .inProcess:
+        UnsafeRawBufferPointer(
+          start: UnsafeRawPointer(bitPattern: UInt(info.directoryAddress)), count: Int(size))
+      }
+    guard let bytes, let reader = DirectoryReader(bytes, capacity: info.directoryCapacity) else {
+      throw poisoning(
+        MachineError(
+          .protocolViolation, "the guest's directory at \(hexadecimal(info.directoryAddress)) is not one"))
+    }
+    return reader
+  }
+
+  /// Puts the sandbox out of service because of `error`.
+  mutating func poisoning(_ error: MachineError) -> MachineError {
+    poison = error
+    return error
+  }
+}

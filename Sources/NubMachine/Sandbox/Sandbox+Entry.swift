@@ -1,0 +1,255 @@
+import CNubABI
+import NubABI
+
+/// One entry of the guest: from the request area being full to every result being out, or to the failure that ended it.
+struct EntryState {
+  /// Results that have been read and handed on.
+  var delivered = 0
+  /// Where the next result begins in the result area.
+  var position = 0
+  /// Why the entry must end.
+  var error: MachineError?
+  var isDone = false
+  /// When the call that is running now was first seen running.
+  var callSeen: UInt64 = 0
+}
+
+extension Sandbox {
+  typealias Deliver = (Int, consuming CallOutcome, UInt32) -> Void
+
+  /// Lets the guest work through the request area. `delivered` counts the calls that have got their outcome.
+  mutating func enter(
+    _ calls: UnsafeBufferPointer<GuestCall>, from first: Int, count: Int, _ deliver: Deliver
+  ) -> (delivered: Int, error: MachineError?) {
+    sequence = sequence == .max ? 1 : sequence + 1
+    areas.host.pointee.sequence = sequence
+    areas.host.pointee.drained = 0
+    var state = EntryState()
+    _ = handle.begin()
+    let batch = Batch(calls: calls, first: first, count: count)
+    switch body {
+    case .machine:
+      runMachine(batch, &state, deliver)
+    case .inProcess(let guest):
+      runInProcess(guest, batch, &state, deliver)
+    }
+    let asked = handle.end()
+    log.drain(areas, sandbox: id, to: template.logger)
+    releaseLargeAreas()
+    if state.error == nil, !state.isDone { state.error = cancellation(asked) }
+    return (state.delivered, state.error)
+  }
+
+  /// The calls of one entry, and where they stand in the caller's list.
+  struct Batch {
+    let calls: UnsafeBufferPointer<GuestCall>
+    let first: Int
+    let count: Int
+
+    /// The deadline of the entry's call `index`, nanoseconds.
+    func deadline(_ index: Int) -> UInt64? {
+      guard index < count, let deadline = calls[first + index].deadline else { return nil }
+      return deadline.nanoseconds
+    }
+  }
+
+  /// How often a batch's progress is looked at.
+  private static var tickNanoseconds: UInt64 { 10_000_000 }
+
+  private mutating func runMachine(_ batch: Batch, _ state: inout EntryState, _ deliver: Deliver) {
+    guard case .machine(let machine) = body else { return }
+    // Timing point 2 begins: from here on a signal sets immediate_exit of this vCPU.
+    machine.arm()
+    defer { machine.disarm() }
+    scheduleLook(batch, &state, now: nil)
+    while true {
+      let asked = handle.current()
+      if asked.has(.cancel) || asked.has(.expired) {
+        collect(batch, &state, deliver)
+        // Where the last result was out already, the kill came too late to change anything but the sandbox: it may have
+        // stopped the guest anywhere.
+        state.error = state.error ?? cancellation(asked)
+        return
+      }
+      if asked.has(.tick) {
+        handle.clearTick()
+        look(batch, &state, deliver)
+        if state.error != nil { return }
+      }
+      switch machine.enter() {
+      case .interrupted: continue
+      case .doorbell:
+        answerDoorbell(copyReason(), batch, &state, deliver)
+        if state.error != nil || state.isDone { return }
+      case .exception(let vector):
+        collect(batch, &state, deliver)
+        if state.error == nil { state.error = fault(machine.exception(vector: vector), vector: vector) }
+        return
+      case .unexpected(let what):
+        collect(batch, &state, deliver)
+        if state.error == nil {
+          state.error = MachineError(.protocolViolation, "the guest left the VM in a way it must not: \(what)")
+        }
+        return
+      }
+    }
+  }
+
+  private mutating func runInProcess(
+    _ guest: InProcessGuest, _ batch: Batch, _ state: inout EntryState, _ deliver: Deliver
+  ) {
+    withoutActuallyEscaping(deliver) { deliver in
+      withUnsafeMutablePointer(to: &self) { sandbox in
+        withUnsafeMutablePointer(to: &state) { state in
+          // Both pointers are used only while runBatch runs, on this thread.
+          guest.runBatch { reason in
+            guard state.pointee.error == nil else { return }
+            sandbox.pointee.answerDoorbell(reason, batch, &state.pointee, deliver)
+          }
+        }
+      }
+    }
+  }
+
+  private func copyReason() -> UInt32 { areas.control.pointee.reason }
+
+  /// Does what a doorbell asks for; sets `state.error` or `state.isDone` where the guest is not to be entered again.
+  mutating func answerDoorbell(_ reason: UInt32, _ batch: Batch, _ state: inout EntryState, _ deliver: Deliver) {
+    collect(batch, &state, deliver)
+    guard state.error == nil else { return }
+    switch reason {
+    case NUB_DOORBELL_BATCH_DONE:
+      guard state.delivered == batch.count else {
+        state.error = MachineError(
+          .protocolViolation, "the guest says it is done with \(state.delivered) of \(batch.count) results published")
+        return
+      }
+      state.isDone = true
+    case NUB_DOORBELL_DRAIN:
+      guard state.position > 0 else {
+        state.error = MachineError(.protocolViolation, "the guest asks for a drain of an empty result area")
+        return
+      }
+      state.position = 0
+      areas.host.pointee.drained = UInt32(state.delivered)
+    case NUB_DOORBELL_HOST_CALL:
+      answerHostCall(&state)
+    case NUB_DOORBELL_ABORT:
+      state.error = abort()
+    default:
+      state.error = MachineError(.protocolViolation, "the guest rang the doorbell for the unknown reason \(reason)")
+    }
+  }
+
+  /// Reads the results that the guest has published since the last look.
+  private mutating func collect(_ batch: Batch, _ state: inout EntryState, _ deliver: Deliver) {
+    let control = areas.control.pointee
+    // What an earlier batch left there counts for nothing.
+    guard control.sequence == sequence else { return }
+    guard control.published <= UInt32(batch.count) else {
+      state.error = MachineError(
+        .protocolViolation, "the guest published \(control.published) results for \(batch.count) calls")
+      return
+    }
+    let headerSize = MemoryLayout<nub_result>.size
+    while state.delivered < Int(control.published) {
+      guard headerSize <= areas.result.count - state.position else {
+        state.error = MachineError(.protocolViolation, "a result begins outside the result area")
+        return
+      }
+      let header = areas.result.loadUnaligned(fromByteOffset: state.position, as: nub_result.self)
+      let length = Int(header.length)
+      let start = state.position + headerSize
+      guard header.index == UInt32(state.delivered), UInt64(length) <= template.configuration.maximumResult,
+        length <= areas.result.count - start
+      else {
+        state.error = MachineError(
+          .protocolViolation, "result \(state.delivered) has index \(header.index) and \(length) bytes at \(start)")
+        return
+      }
+      let bytes = [UInt8](areas.result[start..<(start + length)])
+      let index = batch.first + state.delivered
+      // Counted before it is delivered, so that no path can deliver it twice.
+      state.delivered += 1
+      state.position = start + ((length + 15) & ~15)
+      let microseconds = UInt32(clamping: header.cycles / max(areas.host.pointee.tsc_khz / 1000, 1))
+      deliver(
+        index, header.status == 0 ? .returned(bytes) : .guestError(status: header.status, detail: bytes), microseconds)
+    }
+  }
+
+  // MARK: Deadlines
+
+  /// Plans when the timer should look at this entry next.
+  private func scheduleLook(_ batch: Batch, _ state: inout EntryState, now: UInt64?) {
+    let deadline = batch.deadline(state.delivered)
+    guard deadline != nil || batch.count > 1 else { return }
+    let now = now ?? monotonicNanoseconds()
+    if state.callSeen == 0 { state.callSeen = now }
+    var time = deadline.map { state.callSeen.addingReportingOverflow($0) }.map { $0.overflow ? .max : $0.partialValue } ?? .max
+    if batch.count > 1 { time = min(time, now + Sandbox.tickNanoseconds) }
+    DeadlineTimer.shared.schedule(handle, at: time)
+  }
+
+  /// The timer has interrupted the guest: hand on what is published, and judge the call that is running.
+  private mutating func look(_ batch: Batch, _ state: inout EntryState, _ deliver: Deliver) {
+    let before = state.delivered
+    collect(batch, &state, deliver)
+    guard state.error == nil else { return }
+    let now = monotonicNanoseconds()
+    // The running call began some time between the last look and this one; it gets the benefit of the doubt.
+    if state.delivered != before { state.callSeen = now }
+    if let deadline = batch.deadline(state.delivered), now &- state.callSeen >= deadline {
+      state.error = MachineError(
+        .deadlineExceeded, "the call ran longer than its deadline of \(deadline / 1_000_000) ms")
+      return
+    }
+    scheduleLook(batch, &state, now: now)
+  }
+
+  // MARK: Ends
+
+  private func cancellation(_ asked: InterruptState) -> MachineError {
+    asked.has(.expired)
+      ? MachineError(.deadlineExceeded, "the call ran longer than its deadline")
+      : MachineError(.cancelled, "the call was interrupted")
+  }
+
+  private func fault(_ exception: ProcessorException?, vector: Int) -> MachineError {
+    guard let exception else {
+      return MachineError(.protocolViolation, "exception \(vector) was reported without a readable frame")
+    }
+    return MachineError(.fault(exception), "the guest faulted: \(exception)")
+  }
+
+  private func abort() -> MachineError {
+    let code = areas.control.pointee.abort_code
+    let length = min(Int(areas.control.pointee.abort_length), Int(NUB_ABORT_MESSAGE_MAX))
+    let text = withUnsafeBytes(of: &areas.control.pointee.abort_message) { bytes in
+      String(decoding: bytes.prefix(length), as: UTF8.self)
+    }
+    areas.control.pointee.abort_length = 0
+    return MachineError(.abort(code: code), "the guest aborted with code \(code): \(text)")
+  }
+
+  /// Gives back what a large message made resident, so that one of 16 MiB does not stay in every sandbox for good.
+  private mutating func releaseLargeAreas() {
+    let keep = 1 << 20
+    guard requestHighWater > keep || responseHighWater > keep else { return }
+    for (area, highWater) in [(areas.request, requestHighWater), (areas.response, responseHighWater)] where highWater > keep {
+      discardPages(UnsafeMutableRawBufferPointer(rebasing: area[keep...]))
+    }
+    requestHighWater = min(requestHighWater, keep)
+    responseHighWater = min(responseHighWater, keep)
+  }
+}
+
+extension Duration {
+  /// Whole nanoseconds, at least 0 and at most what fits.
+  var nanoseconds: UInt64 {
+    let (seconds, attoseconds) = components
+    guard seconds >= 0, attoseconds >= 0 else { return 0 }
+    let (whole, overflow) = UInt64(seconds).multipliedReportingOverflow(by: 1_000_000_000)
+    return overflow ? .max : whole &+ UInt64(attoseconds) / 1_000_000_000
+  }
+}

@@ -1,0 +1,52 @@
+import CNubABI
+
+extension Sandbox {
+  /// Runs the host function that the guest asks for and puts the answer into the response area.
+  mutating func answerHostCall(_ state: inout EntryState) {
+    let control = areas.control.pointee
+    let function = control.host_call_function
+    guard control.host_call_length <= template.configuration.maximumRequest,
+      let argument = copyFromGuest(at: control.host_call_argument, count: control.host_call_length)
+    else {
+      state.error = MachineError(
+        .protocolViolation, "the argument of host function \(function) lies outside the guest's memory")
+      return
+    }
+    let call = HostCall(argument: argument, sandbox: id, context: context, handle: handle)
+    var (status, answer) = template.hostFunctions.call(function, call)
+    if answer.count > areas.response.count || UInt64(answer.count) > template.configuration.maximumResponse {
+      status = HostError.answerTooLarge
+      answer = []
+    }
+    answer.withUnsafeBytes { bytes in areas.response.copyMemory(from: bytes) }
+    responseHighWater = max(responseHighWater, answer.count)
+    areas.host.pointee.host_call_status = status
+    areas.host.pointee.host_call_length = UInt64(answer.count)
+  }
+
+  /// Copies bytes that a guest address points to. Nil where ring 3 could not read all of them itself.
+  func copyFromGuest(at address: UInt64, count: UInt64) -> [UInt8]? {
+    guard count > 0 else { return [] }
+    switch body {
+    case .machine(let machine):
+      return machine.guestBytes(at: address, count: count).map { [UInt8]($0) }
+    case .inProcess:
+      // No isolation: the guest is this process.
+      guard let start = UnsafeRawPointer(bitPattern: UInt(address)) else { return nil }
+      return [UInt8](UnsafeRawBufferPointer(start: start, count: Int(count)))
+    }
+  }
+}
+
+extension VirtualMachine {
+  /// A view of memory that ring 3 can read at `address`.
+  func guestBytes(at address: UInt64, count: UInt64) -> UnsafeRawBufferPointer? {
+    guard let place = template.space.locate(address, count: count) else { return nil }
+    let bytes = switch place.slot {
+    case .template: shared.bytes(at: place.offset, count: count)
+    case .host: hostArea.bytes(at: place.offset, count: count)
+    case .guest: guestArea.bytes(at: place.offset, count: count)
+    }
+    return bytes.map { UnsafeRawBufferPointer($0) }
+  }
+}

@@ -1,0 +1,166 @@
+import CNubABI
+import NubABI
+public import NubCap
+import Synchronization
+
+/// A guest that is built once and called many times, its state kept between calls.
+///
+/// Thread rules: one thread at a time uses a sandbox, which the compiler sees to, because it is noncopyable and every
+/// use is a mutation; it may move between threads. ``interruptHandle`` may be used from anywhere at any time.
+public struct Sandbox: ~Copyable, @unchecked Sendable {
+  // Sendable: noncopyable, so there is one owner; everything reachable from it belongs to it or is itself Sendable.
+
+  /// Where the guest's code is.
+  enum Body {
+    case machine(VirtualMachine)
+    case inProcess(InProcessGuest)
+  }
+
+  /// Unique in this process, never used twice.
+  public let id: UInt64
+  public let template: SandboxTemplate
+  /// Handed to host functions with every call. For the owner's own use.
+  public var context: (any Sendable)?
+  /// Why the sandbox refuses calls; nil while it does not.
+  public internal(set) var poison: MachineError?
+
+  var body: Body
+  let areas: SharedAreas
+  let handle: InterruptHandle
+  var sequence: UInt32 = 0
+  var log = GuestLog()
+  var directory: DirectoryReader?
+  var info: BootInfo?
+  /// How far the request and the response area have been written, so that a restore clears no more than that.
+  var requestHighWater = 0
+  var responseHighWater = 0
+  var pristine: Snapshot?
+
+  private static let counter = Atomic<UInt64>(0)
+
+  /// A sandbox whose guest has not run yet; ``start()`` comes next.
+  init(unstarted template: SandboxTemplate) throws(MachineError) {
+    let body: Body
+    let areas: SharedAreas
+    let signal: Int32
+    switch template.kind {
+    case .kvm(let machineTemplate):
+      let machine = try VirtualMachine(machineTemplate)
+      guard let shared = SharedAreas(machine) else {
+        throw MachineError(.configurationInvalid, "the shared areas do not fit their slots")
+      }
+      shared.initialiseHostControl(
+        SharedAreas.virtualAddresses, configuration: template.configuration,
+        seed: (.random(in: .min ... .max), .random(in: .min ... .max)), tscKilohertz: machine.tscKilohertz)
+      areas = shared
+      body = .machine(machine)
+      signal = machineTemplate.interruptSignal
+    case .inProcess:
+      let guest = try InProcessGuest(template.configuration)
+      areas = guest.areas
+      body = .inProcess(guest)
+      signal = 0
+    }
+    self.template = template
+    self.body = body
+    self.areas = areas
+    id = Sandbox.counter.wrappingAdd(1, ordering: .relaxed).newValue
+    handle = InterruptHandle(signal: signal)
+    DeadlineTimer.shared.register(handle)
+  }
+
+  /// True after a failure that leaves the guest in an unknown state. A poisoned sandbox refuses calls.
+  public var isPoisoned: Bool { poison != nil }
+
+  public var engine: Engine { template.engine }
+
+  /// Interrupts this sandbox's calls from any thread.
+  public var interruptHandle: InterruptHandle { handle }
+
+  /// Calls a function with a payload and returns its result.
+  /// - Throws: ``MachineError/Code/guestError(status:)`` where the function answered with a status; what else may happen
+  ///   is in ``MachineError/Code``.
+  public mutating func call(
+    _ function: UInt32, _ payload: [UInt8] = [], deadline: Duration? = nil
+  ) throws(MachineError) -> [UInt8] {
+    var outcome = CallOutcome.notRun
+    payload.withUnsafeBytes { bytes in
+      var call = GuestCall(function: function, payload: bytes, deadline: deadline)
+      withUnsafePointer(to: &call) { pointer in
+        runBatch(UnsafeBufferPointer(start: pointer, count: 1)) { _, result, _ in outcome = result }
+      }
+    }
+    switch outcome {
+    case .returned(let bytes): return bytes
+    case .guestError(let status, let detail):
+      throw MachineError(
+        .guestError(status: status),
+        detail.isEmpty ? "function \(function) returned status \(status)" : String(decoding: detail, as: UTF8.self))
+    case .failed(let error): throw error
+    case .notRun: throw MachineError(.cancelled, "the call was not run")
+    }
+  }
+
+  /// Runs many calls in as few entries of the VM as their sizes allow.
+  ///
+  /// `deliver` gets each call's index, how it ended, and the microseconds it ran by the guest's own account, in order,
+  /// as soon as the host sees it. When call k fails, the calls before it have their results, k has the failure, and those
+  /// behind it are ``CallOutcome/notRun``.
+  public mutating func runBatch(
+    _ calls: UnsafeBufferPointer<GuestCall>, deliver: (Int, consuming CallOutcome, UInt32) -> Void
+  ) {
+    var next = 0
+    while next < calls.count {
+      if let poison {
+        deliver(next, .failed(MachineError(.poisoned, "the sandbox is out of service since: \(poison.message)")), 0)
+        next += 1
+        break
+      }
+      let filled = fillRequests(calls, from: next)
+      if filled == 0 {
+        let limit = template.configuration.maximumRequest
+        let message = "the payload has \(calls[next].payload.count) bytes; a call takes at most \(limit)"
+        deliver(next, .failed(MachineError(.tooLarge, message)), 0)
+        next += 1
+        continue
+      }
+      let result = enter(calls, from: next, count: filled, deliver)
+      next += result.delivered
+      if let error = result.error {
+        poison = error
+        deliver(next, .failed(error), 0)
+        next += 1
+        break
+      }
+    }
+    while next < calls.count {
+      deliver(next, .notRun, 0)
+      next += 1
+    }
+  }
+
+  /// Writes as many calls as fit into the request area; each payload is copied once, from where it lies.
+  private mutating func fillRequests(_ calls: UnsafeBufferPointer<GuestCall>, from first: Int) -> Int {
+    let headerSize = MemoryLayout<nub_request>.size
+    var position = 0
+    var count = 0
+    for call in calls[first...] {
+      let length = call.payload.count
+      guard UInt64(length) <= template.configuration.maximumRequest,
+        headerSize + ((length + 15) & ~15) <= areas.request.count - position
+      else { break }
+      areas.request.storeBytes(
+        of: nub_request(function: call.function, length: UInt32(length), reserved: 0), toByteOffset: position,
+        as: nub_request.self)
+      if let source = call.payload.baseAddress {
+        (areas.request.baseAddress.unsafelyUnwrapped + (position + headerSize)).copyMemory(from: source, byteCount: length)
+      }
+      position += headerSize + ((length + 15) & ~15)
+      count += 1
+    }
+    requestHighWater = max(requestHighWater, position)
+    areas.host.pointee.request_length = UInt64(position)
+    areas.host.pointee.call_count = UInt32(count)
+    return count
+  }
+}
