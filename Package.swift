@@ -22,6 +22,8 @@ let package = Package(
     // Shared by host and guest: no Foundation, and the same sources on both sides.
     .target(name: "CNubCPU"),
     .target(name: "NubCap", dependencies: ["CNubCPU"]),
+    // Descriptions of caps for people; on the host alone.
+    .target(name: "NubCapJSON", dependencies: ["NubCap"]),
     .target(name: "CNubABI"),
     .target(name: "CNubGuest", dependencies: ["CNubABI"]),
     .target(name: "NubABI"),
@@ -73,7 +75,8 @@ let package = Package(
       ]
     ),
 
-    .testTarget(name: "NubCapTests", dependencies: ["NubCap"]),
+    .testTarget(name: "NubCapTests", dependencies: ["NubCap", "NubCapJSON"]),
+    .testTarget(name: "NubCapJSONTests", dependencies: ["NubCap", "NubCapJSON"]),
     .testTarget(name: "NubStoreTests", dependencies: ["NubStore"]),
     .testTarget(name: "NubWorkerTests", dependencies: ["NubWorker", "NubMachine", "NubStore"]),
     .testTarget(name: "NubMachineTests", dependencies: ["NubMachine", "NubABI", "NubCap"]),
@@ -91,6 +94,10 @@ for target in package.targets where target.type != .system && target.type != .pl
   settings.append(.enableUpcomingFeature("MemberImportVisibility"))
   if ["NubCap", "NubABI", "NubMachine"].contains(target.name) {
     settings.append(.strictMemorySafety())
+  }
+  if target.name == "NubCap" {
+    // Views that cannot outlive the bytes they look at.
+    settings.append(.enableExperimentalFeature("Lifetimes"))
   }
   target.swiftSettings = settings
 }

@@ -92,7 +92,7 @@ public struct GuestBuild {
     let object = scratch.appending(path: "\(module).o")
     var arguments = [
       "-target", "x86_64-unknown-none-elf", "-enable-experimental-feature", "Embedded",
-      "-enable-experimental-feature", "Extern", "-enable-upcoming-feature", "ExistentialAny",
+      "-enable-experimental-feature", "Extern", "-enable-experimental-feature", "Lifetimes", "-enable-upcoming-feature", "ExistentialAny",
       "-enable-upcoming-feature", "InternalImportsByDefault", "-swift-version", "6", "-wmo", "-O",
       "-enforce-exclusivity=unchecked", "-parse-as-library", "-module-name", module, "-module-cache-path",
       scratch.appending(path: "modules").path, "-I", scratch.path, "-Xcc", "-march=x86-64-v2", "-Xcc", "-ffreestanding",

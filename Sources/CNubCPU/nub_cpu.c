@@ -1,1 +1,0 @@
-#include "nub_cpu.h"

@@ -1,0 +1,1 @@
+#include "nub_sha.h"
