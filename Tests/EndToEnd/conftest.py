@@ -84,6 +84,7 @@ class Worker:
 
     def producer(self, kind: int = zmq.DEALER, **options: int) -> Producer:
         producer = Producer(self.context, self.serve, kind, **options)
+        producer.alive = self.alive
         self._producers.append(producer)
         return producer
 
@@ -97,6 +98,7 @@ class Worker:
     def sink(self) -> Producer:
         """The pipeline's collector."""
         producer = Producer(self.context, self.replies, zmq.PULL)
+        producer.alive = self.alive
         self._producers.append(producer)
         return producer
 
@@ -151,13 +153,15 @@ def _shared_worker(scratch):
 @pytest.fixture
 def worker(_shared_worker):
     """A worker that many tests share; whatever a test does to it, it must still serve afterwards."""
+    if not _shared_worker.alive():
+        _shared_worker.start()  # A test before this one ended it, and failed for that: once is enough.
     yield _shared_worker
     assert _shared_worker.alive(), f"the worker died:\n{_shared_worker.log.read_text()[-4000:]}"
 
 
 @pytest.fixture
 def producer(worker):
-    producer = Producer(worker.context, worker.serve)
+    producer = worker.producer()
     yield producer
     producer.close()
 

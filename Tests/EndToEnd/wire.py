@@ -7,7 +7,7 @@ import os
 import struct
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Callable
 
 import zmq
 
@@ -120,13 +120,18 @@ class Producer:
         for name, value in options.items():
             self.socket.setsockopt(getattr(zmq, name), value)
         self.socket.connect(endpoint)
+        # Asked while waiting: nobody waits for a reply of the dead.
+        self.alive: Callable[[], bool] = lambda: True
 
     def send(self, frames: list[bytes]) -> bytes | None:
         self.socket.send_multipart(frames)
         return frames[frames.index(MAGIC) + 2] if MAGIC in frames[:-2] else None
 
     def receive(self, timeout_ms: int = PATIENCE_MS) -> Reply:
-        assert self.socket.poll(timeout_ms), f"no reply within {timeout_ms} ms"
+        deadline = time.monotonic() + timeout_ms / 1000
+        while not self.socket.poll(200):
+            assert self.alive() or self.socket.poll(0), "the worker died"
+            assert time.monotonic() < deadline, f"no reply within {timeout_ms} ms"
         return parse(self.socket.recv_multipart())
 
     def ask(self, frames: list[bytes], timeout_ms: int = PATIENCE_MS) -> Reply:
