@@ -19,7 +19,9 @@ struct ClientTests {
       #expect(result.body == [9, 8, 7])
       #expect(result.id == id)
       #expect(
-        peer.seen == [[Array("NUB1".utf8), Array("call".utf8), Array("my id".utf8), [4, 3, 2, 1], [9, 8, 7]]])
+        peer.seen == [
+          [Array("NUB1".utf8), Array("call".utf8), Array("my id".utf8), [4, 3, 2, 1], [9, 8, 7]]
+        ])
     }
   }
 
@@ -55,7 +57,9 @@ struct ClientTests {
 
   @Test("Unavailable for longer than one waits is the error")
   func unavailableToTheEnd() async throws {
-    try await withPeer({ _, _ in [.init(status: 11, body: Array("draining".utf8), meta: #"{"retry_after_ms":60000}"#)] }) { peer in
+    try await withPeer({ _, _ in
+      [.init(status: 11, body: Array("draining".utf8), meta: #"{"retry_after_ms":60000}"#)]
+    }) { peer in
       let client = try Client(endpoint: peer.endpoint, timeout: .seconds(1))
       let error = await #expect(throws: ClientError.self) { try await client.call(function: 1) }
       #expect(error?.status == .unavailable)
@@ -163,14 +167,17 @@ struct ClientTests {
     }
   }
 
-  @Test("A job asked for twice at once is one message and two answers; other content under its id is a conflict")
+  @Test(
+    "A job asked for twice at once is one message and two answers; other content under its id is a conflict")
   func joined() async throws {
     try await withPeer({ _, number in number == 1 ? [] : [.init(body: [5])] }) { peer in
       let client = try Client(endpoint: peer.endpoint, retry: RetryPolicy(first: .milliseconds(300)))
       let id = JobID()
       let first = Task { try await client.call(function: 1, payload: [1], id: id) }
       while peer.seen.isEmpty { await Task.yield() }
-      let error = await #expect(throws: ClientError.self) { try await client.call(function: 1, payload: [2], id: id) }
+      let error = await #expect(throws: ClientError.self) {
+        try await client.call(function: 1, payload: [2], id: id)
+      }
       #expect(error?.status == .conflict)
       let second = Task { try await client.call(function: 1, payload: [1], id: id) }
       #expect(try await first.value.body == [5])
@@ -191,7 +198,9 @@ struct ClientTests {
       #expect(failed?.status == .guestError)
       #expect(failed?.meta?.guestStatus == 77)
       #expect(failed?.message.contains("on purpose") == true)
-      let missing = await #expect(throws: ClientError.self) { try await client.call(function: 1, payload: [7]) }
+      let missing = await #expect(throws: ClientError.self) {
+        try await client.call(function: 1, payload: [7])
+      }
       #expect(missing?.missing == [hash])
     }
   }
@@ -208,7 +217,10 @@ struct ClientTests {
       let second = try await client.put([1, 2, 3])
       #expect(first == .init(hash: Client.hash(of: [1, 2, 3]), wasStored: true))
       #expect(second == .init(hash: first.hash, wasStored: false))
-      #expect(peer.seen.map { String(decoding: $0[1], as: UTF8.self) } == ["find_missing", "put_cap", "find_missing"])
+      #expect(
+        peer.seen.map { String(decoding: $0[1], as: UTF8.self) } == [
+          "find_missing", "put_cap", "find_missing",
+        ])
       #expect(peer.seen[1][4] == [2, 4, 0, 0, 0, 1, 2, 3])
     }
   }

@@ -44,7 +44,9 @@ struct ConformanceRunner {
       value = try await perform(step)
     } catch let error as ClientError {
       #expect(expect["error"] as? Int == error.status.map { Int($0.rawValue) }, "\(comment): \(error)")
-      if let status = expect["guest_status"] as? Int { #expect(error.meta?.guestStatus == UInt32(status), comment) }
+      if let status = expect["guest_status"] as? Int {
+        #expect(error.meta?.guestStatus == UInt32(status), comment)
+      }
       if let message = expect["message"] as? String { #expect(error.message.contains(message), comment) }
       if let missing = expect["missing"] as? [Any] {
         #expect(error.missing.map(\.bytes) == missing.map { bytes($0) }, comment)
@@ -73,9 +75,11 @@ struct ConformanceRunner {
       let outcomes = try await client.put(contentsOf: fields(step, "contents"))
       return Value(list: outcomes.map(\.hash.bytes))
     case "put_form":
-      return Value(bytes: try await client.put(wire: field(step, "form"), claiming: CapHash(field(step, "hash"))).bytes)
+      return Value(
+        bytes: try await client.put(wire: field(step, "form"), claiming: CapHash(field(step, "hash"))).bytes)
     case "find_missing":
-      return Value(list: try await client.findMissing(fields(step, "hashes").compactMap { CapHash($0) }).map(\.bytes))
+      return Value(
+        list: try await client.findMissing(fields(step, "hashes").compactMap { CapHash($0) }).map(\.bytes))
     case "get_cap": return Value(bytes: try await client.getCap(try hash(field(step, "hash"))))
     case "result": return Value(bytes: try await client.result(of: try id(step)).body)
     case "cancel":
@@ -140,8 +144,12 @@ struct ConformanceRunner {
         UInt8(hex.dropFirst(offset).prefix(2), radix: 16)
       }
     }
-    if let number = object["u32"] as? UInt64 { return (0..<4).map { UInt8(truncatingIfNeeded: number >> (8 * UInt64($0))) } }
-    if let number = object["u64"] as? UInt64 { return (0..<8).map { UInt8(truncatingIfNeeded: number >> (8 * UInt64($0))) } }
+    if let number = object["u32"] as? UInt64 {
+      return (0..<4).map { UInt8(truncatingIfNeeded: number >> (8 * UInt64($0))) }
+    }
+    if let number = object["u64"] as? UInt64 {
+      return (0..<8).map { UInt8(truncatingIfNeeded: number >> (8 * UInt64($0))) }
+    }
     if let name = object["unique"] as? String {
       let value = unique[name] ?? JobID().bytes
       unique[name] = value

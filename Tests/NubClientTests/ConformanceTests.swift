@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import NubCap
 import Testing
 
@@ -65,13 +66,15 @@ final class WorkerProcess {
     endpoint = "ipc://\(directory.path)/serve"
     process.executableURL = URL(fileURLWithPath: binary)
     process.arguments = [
-      "worker", "--serve", endpoint, "--store", "\(directory.path)/nub.sqlite", "--lanes", "2", "--engine", engine,
+      "worker", "--serve", endpoint, "--store", "\(directory.path)/nub.sqlite", "--lanes", "2", "--engine",
+      engine,
     ]
     try process.run()
   }
 
   func kill() {
-    process.terminate()
+    // Not SIGTERM: a child inherits the signal mask of the thread that made it (fork(2)), and may never see it.
+    Glibc.kill(process.processIdentifier, SIGKILL)
     process.waitUntilExit()
     try? FileManager.default.removeItem(at: directory)
   }

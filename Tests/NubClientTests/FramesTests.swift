@@ -31,7 +31,8 @@ struct FramesTests {
     #expect(CallOptions().json(defaultTenant: nil).isEmpty)
   }
 
-  @Test("Options are JSON that any parser reads", arguments: ["plain", "\"quoted\\\"", "\u{0}\n\u{1F}", "ä😀/"])
+  @Test(
+    "Options are JSON that any parser reads", arguments: ["plain", "\"quoted\\\"", "\u{0}\n\u{1F}", "ä😀/"])
   func options(tenant: String) throws {
     let options = CallOptions(
       deadline: .milliseconds(1500), expiresAtMilliseconds: .max, tenant: tenant, priority: 9, fresh: true,
@@ -75,7 +76,8 @@ struct FramesTests {
 
   @Test("Meta with fields of the wrong type loses those fields only")
   func meta() {
-    let meta = ReplyMeta(json: Array(#"{"worker":7,"engine":"kvm","attempt":"x","duplicate":true,"run_us":-1}"#.utf8))
+    let meta = ReplyMeta(
+      json: Array(#"{"worker":7,"engine":"kvm","attempt":"x","duplicate":true,"run_us":-1}"#.utf8))
     #expect(meta.worker == nil)
     #expect(meta.engine == "kvm")
     #expect(meta.duplicate == true)

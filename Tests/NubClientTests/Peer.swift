@@ -60,7 +60,9 @@ final class Peer: Sendable {
         }
         for answer in script(message, number) {
           let status = (0..<4).map { UInt8(truncatingIfNeeded: answer.status >> (8 * UInt32($0))) }
-          let reply = [Array("NUB1".utf8), Array("reply".utf8), message[2], status, answer.body, Array(answer.meta.utf8)]
+          let reply = [
+            Array("NUB1".utf8), Array("reply".utf8), message[2], status, answer.body, Array(answer.meta.utf8),
+          ]
           _ = try? box.socket.send(frames: [frames[0]] + (answer.raw ?? reply))
         }
       }

@@ -59,7 +59,8 @@ struct RequestTableTests {
     #expect(late.map(\.token) == [1])
     #expect(table.advance(to: start + .seconds(2)).isEmpty)
     #expect(table.nextToSend == frames(1), "still sent again for the second")
-    #expect(table.receive(Reply(id: [1], status: .ok), now: start + .seconds(3), scatter: 0).map(\.token) == [2])
+    #expect(
+      table.receive(Reply(id: [1], status: .ok), now: start + .seconds(3), scatter: 0).map(\.token) == [2])
   }
 
   @Test("A request that never found a peer says so")
@@ -83,13 +84,15 @@ struct RequestTableTests {
     #expect(table.advance(to: start + .seconds(3)).isEmpty)
     #expect(table.nextToSend == frames(1))
     table.sent(now: start + .seconds(3), scatter: 0)
-    #expect(table.receive(refusal, now: start + .seconds(8), scatter: 0).map { try? $0.outcome.get() } == [refusal])
+    #expect(
+      table.receive(refusal, now: start + .seconds(8), scatter: 0).map { try? $0.outcome.get() } == [refusal])
   }
 
   @Test("An absurd retry_after cannot overflow or stall")
   func absurd() {
     var table = table(timeout: .seconds(100))
-    let refusal = Reply(id: [1], status: .unavailable, metaJSON: Array(#"{"retry_after_ms":18446744073709551615}"#.utf8))
+    let refusal = Reply(
+      id: [1], status: .unavailable, metaJSON: Array(#"{"retry_after_ms":18446744073709551615}"#.utf8))
     #expect(table.receive(refusal, now: start, scatter: 1).isEmpty)
     #expect(table.advance(to: start + .seconds(36)).isEmpty)
     #expect(table.nextToSend == frames(1))
