@@ -56,6 +56,8 @@ let package = Package(
 
     // No pkg-config: Debian's libzmq.pc names flags that SwiftPM refuses, with a warning at each build.
     .systemLibrary(name: "CZeroMQ", providers: [.apt(["libzmq3-dev"])]),
+    // libzmq's handles for producers; the worker's own are made for its hot path.
+    .target(name: "NubZMQ", dependencies: ["CZeroMQ"]),
     .target(
       name: "NubWorker",
       dependencies: [
@@ -65,7 +67,7 @@ let package = Package(
         .product(name: "Tracing", package: "swift-distributed-tracing"),
       ]
     ),
-    .target(name: "NubClient", dependencies: ["CZeroMQ", "NubCap"]),
+    .target(name: "NubClient", dependencies: ["NubZMQ", "NubCap"]),
 
     .executableTarget(
       name: "nub",
@@ -79,6 +81,7 @@ let package = Package(
     .testTarget(name: "NubCapJSONTests", dependencies: ["NubCap", "NubCapJSON"]),
     .testTarget(name: "NubStoreTests", dependencies: ["NubStore"]),
     .testTarget(name: "NubWorkerTests", dependencies: ["NubWorker", "NubMachine", "NubStore"]),
+    .testTarget(name: "NubClientTests", dependencies: ["NubClient", "NubZMQ", "NubCap"]),
     .testTarget(name: "NubMachineTests", dependencies: ["NubMachine", "NubABI", "NubCap"]),
     .testTarget(name: "NubGuestTests", dependencies: ["NubGuest", "NubABI", "NubCap", "CNubABI"]),
     .testTarget(name: "NubELFTests", dependencies: ["NubELF"]),

@@ -1,0 +1,62 @@
+"""A producer for nub: upload caps, call functions, fetch results."""
+
+from ._aio import AsyncClient
+from ._cap import data_cap, data_hash
+from ._errors import (
+    BadRequest,
+    Cancelled,
+    CapInvalid,
+    CapMissing,
+    Conflict,
+    DeadlineExceeded,
+    GuestError,
+    GuestFault,
+    HashMismatch,
+    InternalError,
+    JobError,
+    NotFound,
+    NubError,
+    ProtocolError,
+    Quarantined,
+    RequestTimeout,
+    TooLarge,
+    Unauthorized,
+    Unavailable,
+    UnknownFunction,
+)
+from ._protocol import CallRequest, CurveKeys, PutResult, Result, RetryPolicy, Status, new_job_id
+from ._sync import Client
+
+__all__ = [
+    "AsyncClient",
+    "BadRequest",
+    "CallRequest",
+    "Cancelled",
+    "CapInvalid",
+    "CapMissing",
+    "Client",
+    "Conflict",
+    "CurveKeys",
+    "DeadlineExceeded",
+    "GuestError",
+    "GuestFault",
+    "HashMismatch",
+    "InternalError",
+    "JobError",
+    "NotFound",
+    "NubError",
+    "ProtocolError",
+    "PutResult",
+    "Quarantined",
+    "RequestTimeout",
+    "Result",
+    "RetryPolicy",
+    "Status",
+    "TooLarge",
+    "Unauthorized",
+    "Unavailable",
+    "UnknownFunction",
+    "data_cap",
+    "data_hash",
+    "new_job_id",
+]

@@ -1,0 +1,218 @@
+"""The asyncio client."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import Any, Iterable, Literal, Sequence, overload
+
+import zmq
+import zmq.asyncio
+
+from ._cap import data_cap, data_hash
+from ._errors import HashMismatch, NubError, ProtocolError, RequestTimeout
+from ._protocol import (
+    HASHES_PER_QUESTION,
+    CallRequest,
+    CurveKeys,
+    Pending,
+    PutResult,
+    Reply,
+    Result,
+    RetryPolicy,
+    configure,
+    job_frames,
+    parse_reply,
+    split_hashes,
+)
+
+
+class AsyncClient:
+    """A producer at a worker's direct door, for one event loop; any number of requests at once."""
+
+    def __init__(
+        self,
+        endpoint: str | Sequence[str] = "tcp://127.0.0.1:7700",
+        *,
+        tenant: str | None = None,
+        timeout: float = 60.0,
+        retry: RetryPolicy = RetryPolicy(),
+        curve: CurveKeys | None = None,
+        window: int = 512,
+    ):
+        """`timeout` is in seconds and per request; `window` how many messages are under way at once."""
+        self.tenant = tenant
+        self.timeout = timeout
+        self.retry = retry
+        self._endpoints = [endpoint] if isinstance(endpoint, str) else list(endpoint)
+        self._curve = curve
+        self._window = asyncio.Semaphore(window)
+        self._replies: dict[bytes, asyncio.Queue[Reply]] = {}
+        self._context: zmq.asyncio.Context | None = None
+        self._socket: zmq.asyncio.Socket | None = None
+        self._reader: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> "AsyncClient":
+        self._open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def _open(self) -> zmq.asyncio.Socket:
+        if self._socket is None:
+            self._context = zmq.asyncio.Context()
+            self._socket = self._context.socket(zmq.DEALER)
+            configure(self._socket, self._curve)
+            for endpoint in self._endpoints:
+                self._socket.connect(endpoint)
+            self._reader = asyncio.get_running_loop().create_task(self._read(self._socket))
+        return self._socket
+
+    async def close(self) -> None:
+        socket, self._socket = self._socket, None
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.cancel()
+            try:
+                await reader
+            except asyncio.CancelledError:
+                pass
+        if socket is not None:
+            socket.close(0)
+        if self._context is not None:
+            self._context.term()
+            self._context = None
+
+    # Verbs
+
+    async def ping(self, *, timeout: float | None = None) -> dict[str, Any]:
+        """What the worker says of itself: version, worker, engine, limits, functions."""
+        about = json.loads((await self._ask("ping", timeout=timeout)).body)
+        if not isinstance(about, dict):
+            raise ProtocolError("a ping is answered with an object")
+        return about
+
+    async def call(
+        self, function: int, payload: bytes = b"", *, timeout: float | None = None, **options: Any
+    ) -> Result:
+        """Runs a function. `options` are CallRequest's fields."""
+        request = CallRequest(function, payload, **options)
+        return (await self._request(request.frames(self.tenant), timeout)).result()
+
+    @overload
+    async def call_many(
+        self, requests: Iterable[CallRequest], *, timeout: float | None = None, return_errors: Literal[False] = False
+    ) -> list[Result]: ...
+
+    @overload
+    async def call_many(
+        self, requests: Iterable[CallRequest], *, timeout: float | None = None, return_errors: Literal[True]
+    ) -> list[Result | NubError]: ...
+
+    async def call_many(self, requests, *, timeout=None, return_errors=False):
+        """Runs many calls pipelined; results in the order of the requests."""
+        jobs = [self._request(request.frames(self.tenant), timeout) for request in requests]
+        outcomes: list[Result | NubError] = []
+        for reply in await asyncio.gather(*jobs, return_exceptions=True):
+            if isinstance(reply, BaseException) and not isinstance(reply, NubError):
+                raise reply
+            error = reply if isinstance(reply, NubError) else reply.error()
+            if error is not None and not return_errors:
+                raise error
+            outcomes.append(error or reply.result())
+        return outcomes
+
+    async def put(self, content: bytes, *, timeout: float | None = None) -> PutResult:
+        """Files `content` as a Data cap, sending it only if the worker lacks it."""
+        return (await self.put_many([content], timeout=timeout))[0]
+
+    async def put_many(self, contents: Iterable[bytes], *, timeout: float | None = None) -> list[PutResult]:
+        """Files many Data caps: one question, then the missing ones."""
+        contents = list(contents)
+        hashes = [data_hash(content) for content in contents]
+        missing = set(await self.find_missing(dict.fromkeys(hashes), timeout=timeout))
+        uploads = {hash: content for hash, content in zip(hashes, contents) if hash in missing}
+        # A few at a time: the wire forms are made as they go.
+        room = asyncio.Semaphore(16)
+
+        async def upload(hash: bytes, content: bytes) -> None:
+            async with room:
+                result = await self._ask("put_cap", hash, data_cap(content), timeout=timeout)
+            if result.body != hash:
+                raise HashMismatch(9, b"the worker's hash differs from the one computed here", result.id, result.meta)
+
+        await asyncio.gather(*(upload(hash, content) for hash, content in uploads.items()))
+        return [PutResult(hash, hash in missing) for hash in hashes]
+
+    async def put_form(self, form: bytes, hash: bytes = b"", *, timeout: float | None = None) -> bytes:
+        """Files a cap of any kind, given in wire form; returns its hash."""
+        return (await self._ask("put_cap", hash, form, timeout=timeout)).body
+
+    async def find_missing(self, hashes: Iterable[bytes], *, timeout: float | None = None) -> list[bytes]:
+        """Those of `hashes` that the worker does not have, in that order."""
+        hashes = list(hashes)
+        missing: list[bytes] = []
+        for start in range(0, len(hashes), HASHES_PER_QUESTION):
+            body = b"".join(hashes[start : start + HASHES_PER_QUESTION])
+            missing += split_hashes((await self._ask("find_missing", b"", body, timeout=timeout)).body)
+        return missing
+
+    async def get_cap(self, hash: bytes, *, timeout: float | None = None) -> bytes:
+        """A cap's wire form."""
+        return (await self._ask("get_cap", hash, timeout=timeout)).body
+
+    async def result(self, id: bytes, *, timeout: float | None = None) -> Result:
+        """The recorded result of a call by its id; raises what the call raised, NotFound if there is none."""
+        return await self._ask("get_result", b"", id, timeout=timeout)
+
+    async def cancel(self, id: bytes, *, timeout: float | None = None) -> None:
+        """Cancels a call that waits or runs."""
+        await self._ask("cancel", b"", id, timeout=timeout)
+
+    # The way of requests
+
+    async def _ask(self, verb: str, operand: bytes = b"", body: bytes = b"", *, timeout: float | None) -> Result:
+        return (await self._request(job_frames(verb, operand, body, None, self.tenant), timeout)).result()
+
+    async def _request(self, frames: list[bytes], timeout: float | None) -> Reply:
+        timeout = self.timeout if timeout is None else timeout
+        if frames[2] in self._replies:
+            raise ValueError("a request with this job id is under way")
+        inbox: asyncio.Queue[Reply] = asyncio.Queue()
+        self._replies[frames[2]] = inbox
+        try:
+            async with self._window:
+                socket = self._open()
+                pending = Pending(frames, time.monotonic(), timeout, self.retry)
+                while True:
+                    now = time.monotonic()
+                    if now >= pending.deadline:
+                        if pending.refusal is not None:
+                            return pending.refusal
+                        raise RequestTimeout(pending.id, timeout)
+                    try:
+                        if now >= pending.next_send:
+                            async with asyncio.timeout(pending.deadline - now):
+                                await socket.send_multipart(frames)
+                            pending.sent(time.monotonic())
+                        async with asyncio.timeout(max(0.0, pending.wake() - time.monotonic())):
+                            reply = await inbox.get()
+                    except TimeoutError:
+                        continue
+                    if pending.take(reply, time.monotonic()):
+                        return reply
+        finally:
+            del self._replies[frames[2]]
+
+    async def _read(self, socket: zmq.asyncio.Socket) -> None:
+        while True:
+            frames = await socket.recv_multipart()
+            try:
+                reply = parse_reply(frames)
+            except ProtocolError:
+                continue  # Nobody to give it to; the job is asked for again.
+            inbox = self._replies.get(reply.id)
+            if inbox is not None:  # Otherwise a second answer to something sent twice.
+                inbox.put_nowait(reply)
