@@ -72,8 +72,9 @@ let package = Package(
     .executableTarget(
       name: "nub",
       dependencies: [
-        "NubWorker", "NubClient", "NubStore", "NubMachine", "NubCap",
+        "NubWorker", "NubClient", "NubStore", "NubMachine", "NubABI", "NubCap", "CZeroMQ",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
       ]
     ),
 
