@@ -37,10 +37,15 @@ struct Connection: ~Copyable {
   ) throws(StoreError) {
     // "Checkpoints run on the writer's connection only", and there when the writer says so.
     sqlite3_wal_autocheckpoint(handle, 0)
-    _ = nub_sqlite_no_checkpoint_on_close(UnsafeMutableRawPointer(handle))
+    forbidCheckpointOnClose(handle)
     sqlite3_busy_timeout(handle, options.busyTimeoutMilliseconds)
     let code = sqlite3_exec(handle, "PRAGMA cache_size=-\(options.cacheBytes / 1024)", nil, nil, nil)
     guard code == SQLITE_OK else { throw StoreError(sqlite: code, connection: handle, path: path) }
+  }
+
+  /// Closing a connection leaves the log alone, even if it is the last one.
+  static func forbidCheckpointOnClose(_ handle: OpaquePointer) {
+    _ = nub_sqlite_no_checkpoint_on_close(UnsafeMutableRawPointer(handle))
   }
 
   deinit {

@@ -6,6 +6,7 @@ internal import Glibc
 struct OpenFileLock: ~Copyable {
   // <fcntl.h> defines these under _GNU_SOURCE only.
   private static let setLock: Int32 = 37  // F_OFD_SETLK
+  private static let getLock: Int32 = 36  // F_OFD_GETLK
   private let descriptor: Int32
   let path: String
 
@@ -50,6 +51,17 @@ struct OpenFileLock: ~Copyable {
   /// Removes the file; whoever has it open keeps a lock on something that nobody else will find.
   borrowing func removeFile() {
     unlink(path)
+  }
+
+  /// Whether somebody holds the lock on this file now. Takes nothing.
+  static func isHeld(_ path: String) -> Bool {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { return false }
+    defer { close(descriptor) }
+    var request = flock()
+    request.l_type = Int16(F_WRLCK)
+    request.l_whence = Int16(SEEK_SET)
+    return fcntl(descriptor, getLock, &request) == 0 && request.l_type != Int16(F_UNLCK)
   }
 
   private borrowing func set(_ type: Int16) throws(StoreError) -> Bool {

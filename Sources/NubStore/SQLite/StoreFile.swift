@@ -1,4 +1,5 @@
 internal import GRDB
+internal import GRDBSQLite
 internal import Glibc
 
 /// Opening and judging the file, before any connection works on it.
@@ -13,24 +14,26 @@ enum StoreFile {
     try lock.lock(timeoutMilliseconds: options.busyTimeoutMilliseconds)
     defer { lock.unlock() }
 
-    // SQLite would make the file with the umask's mode, and gives its log the mode of the file.
-    let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-    guard descriptor >= 0 else { throw StoreError(opening: path, errno: errno) }
-    close(descriptor)
+    try create(path: path)
     try inspect(path: path)
     try migrate(path: path, options: options)
   }
 
+  /// Makes the file if it is missing. SQLite would give it the umask's mode; its log gets the mode of the file.
+  private static func create(path: String) throws(StoreError) {
+    let descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+    if descriptor >= 0 { close(descriptor) } else if errno != EEXIST { throw StoreError(opening: path, errno: errno) }
+    // A file that exists is never opened here: closing it would drop all locks that SQLite holds on it in this process, by the rules
+    // of fcntl(2). What follows goes through SQLite, which knows.
+  }
+
   /// Judges the file by its first 100 bytes and its size (SQLite's file format, section 1.3). Reading it all would be surer and
-  /// would make a start take as long as the file is large; `nub doctor` does that.
+  /// would make a start take as long as the file is large.
   /// - Returns: whether the file holds a database already.
   @discardableResult
   static func inspect(path: String) throws(StoreError) -> Bool {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { throw StoreError(opening: path, errno: errno) }
-    defer { close(descriptor) }
     var status = stat()
-    guard fstat(descriptor, &status) == 0 else { throw StoreError(opening: path, errno: errno) }
+    guard stat(path, &status) == 0 else { throw StoreError(opening: path, errno: errno) }
     guard status.st_mode & S_IFMT == S_IFREG else {
       throw StoreError(.cannotOpen, "\(path) is not a regular file")
     }
@@ -39,9 +42,8 @@ enum StoreFile {
       // then finds out when it reads on.
       return size(of: path + "-wal") > 0
     }
-    var header = [UInt8](repeating: 0, count: 100)
-    guard pread(descriptor, &header, 100, 0) == 100, header.starts(with: Array("SQLite format 3\0".utf8))
-    else {
+    let (header, fileSize) = try beginning(path: path)
+    guard header.count == 100, header.starts(with: Array("SQLite format 3\0".utf8)) else {
       throw StoreError(.corrupt, "\(path) is not a nub store: it does not begin as a SQLite file does")
     }
     func big(_ offset: Int, _ count: Int) -> Int64 {
@@ -50,16 +52,35 @@ enum StoreFile {
     let pageSize = big(16, 2) == 1 ? 65_536 : big(16, 2)
     let pages = big(28, 4)
     // While the log holds frames, the file may lawfully be shorter than its header says: a checkpoint was cut off.
-    if size(of: path + "-wal") == 0, pages * pageSize > Int64(status.st_size) {
+    if size(of: path + "-wal") == 0, pages * pageSize > fileSize {
       throw StoreError(
         .corrupt,
-        "\(path) is truncated: \(status.st_size) bytes of \(pages * pageSize); restore a backup, or let sqlite3's .recover save what it can"
+        "\(path) is truncated: \(fileSize) bytes of \(pages * pageSize); restore a backup, or let sqlite3's .recover save what it can"
       )
     }
     return true
   }
 
-  private static func size(of path: String) -> Int64 {
+  /// `SQLITE_IOERR_SHORT_READ`, an expression that is not imported: the rest of the buffer is zeros.
+  private static let shortRead = SQLITE_IOERR | 2 << 8
+
+  /// The first 100 bytes, fewer if there are not as many, and the size, read through a connection's own file handle.
+  private static func beginning(path: String) throws(StoreError) -> (header: [UInt8], size: Int64) {
+    let connection = try Connection(path: path, access: .read, options: StoreOptions())
+    var file: UnsafeMutablePointer<sqlite3_file>?
+    let code = sqlite3_file_control(connection.handle, "main", SQLITE_FCNTL_FILE_POINTER, &file)
+    guard code == SQLITE_OK, let file, let methods = file.pointee.pMethods else { throw connection.error(code) }
+    var size: Int64 = 0
+    var header = [UInt8](repeating: 0, count: 100)
+    let read = methods.pointee.xRead?(file, &header, 100, 0) ?? SQLITE_IOERR
+    let measured = methods.pointee.xFileSize?(file, &size) ?? SQLITE_IOERR
+    guard measured == SQLITE_OK, read == SQLITE_OK || read == shortRead else {
+      throw connection.error(SQLITE_IOERR)
+    }
+    return (Array(header.prefix(Int(clamping: size))), size)
+  }
+
+  static func size(of path: String) -> Int64 {
     var status = stat()
     return stat(path, &status) == 0 ? Int64(status.st_size) : 0
   }
