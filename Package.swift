@@ -49,9 +49,14 @@ let package = Package(
       plugins: ["GuestImage"]
     ),
 
+    .target(name: "CNubSQLite"),
     .target(
       name: "NubStore",
-      dependencies: ["NubCap", .product(name: "GRDB", package: "GRDB.swift")]
+      dependencies: [
+        "CNubSQLite", "NubCap",
+        .product(name: "GRDB", package: "GRDB.swift"),
+        .product(name: "GRDBSQLite", package: "GRDB.swift"),
+      ]
     ),
 
     // No pkg-config: Debian's libzmq.pc names flags that SwiftPM refuses, with a warning at each build.
@@ -80,7 +85,15 @@ let package = Package(
 
     .testTarget(name: "NubCapTests", dependencies: ["NubCap", "NubCapJSON"]),
     .testTarget(name: "NubCapJSONTests", dependencies: ["NubCap", "NubCapJSON"]),
-    .testTarget(name: "NubStoreTests", dependencies: ["NubStore"]),
+    // A process to be killed in the middle of a commit.
+    .executableTarget(
+      name: "NubStoreCrasher", dependencies: ["NubStore"], path: "Tests/NubStoreCrasher"),
+    .testTarget(
+      name: "NubStoreTests",
+      dependencies: [
+        "NubStore", "NubStoreCrasher", "NubCap",
+        .product(name: "GRDBSQLite", package: "GRDB.swift"),
+      ]),
     .testTarget(name: "NubWorkerTests", dependencies: ["NubWorker", "NubMachine", "NubStore"]),
     .testTarget(name: "NubClientTests", dependencies: ["NubClient", "NubZMQ", "NubCap"]),
     .testTarget(name: "NubMachineTests", dependencies: ["NubMachine", "NubABI", "NubCap"]),
