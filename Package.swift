@@ -96,7 +96,11 @@ let package = Package(
       ]),
     .testTarget(name: "NubWorkerTests", dependencies: ["NubWorker", "NubMachine", "NubStore"]),
     .testTarget(name: "NubClientTests", dependencies: ["NubClient", "NubZMQ", "NubCap"]),
-    .testTarget(name: "NubMachineTests", dependencies: ["NubMachine", "NubABI", "NubCap"]),
+    .testTarget(
+      name: "NubMachineTests",
+      dependencies: ["NubMachine", "NubABI", "NubCap", "NubELF", "NubGuestBuild", "CNubABI", "CKVM"],
+      exclude: ["Guests"]
+    ),
     .testTarget(name: "NubGuestTests", dependencies: ["NubGuest", "NubABI", "NubCap", "CNubABI"]),
     .testTarget(name: "NubELFTests", dependencies: ["NubELF"]),
   ],

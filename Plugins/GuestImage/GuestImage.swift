@@ -10,7 +10,8 @@ struct GuestImage: BuildToolPlugin {
     let folders = ["CNubABI", "CNubCPU", "CNubGuest", "NubABI", "NubCap", "NubGuest"]
     var inputs: [URL] = []
     for folder in folders {
-      let files = FileManager.default.enumerator(at: sources.appending(path: folder), includingPropertiesForKeys: nil)
+      let files = FileManager.default.enumerator(
+        at: sources.appending(path: folder), includingPropertiesForKeys: nil)
       for case let file as URL in files ?? FileManager.DirectoryEnumerator()
       where ["swift", "c", "h", "ld", "modulemap"].contains(file.pathExtension) {
         inputs.append(file)

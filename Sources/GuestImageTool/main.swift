@@ -8,7 +8,8 @@ import NubGuestBuild
 
 let arguments = CommandLine.arguments
 guard arguments.count == 7 else {
-  FileHandle.standardError.write(Data("usage: GuestImageTool SWIFTC CLANG LINKER SOURCES SCRATCH OUTPUT\n".utf8))
+  FileHandle.standardError.write(
+    Data("usage: GuestImageTool SWIFTC CLANG LINKER SOURCES SCRATCH OUTPUT\n".utf8))
   exit(64)
 }
 let sources = URL(filePath: arguments[4])

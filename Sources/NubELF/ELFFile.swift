@@ -54,8 +54,12 @@ public struct ELFFile: Sendable {
   /// Reads the headers. Throws ``ELFError`` with what is wrong where the file cannot be used.
   public init(_ bytes: [UInt8]) throws(ELFError) {
     let reader = ELFReader(bytes)
-    guard bytes.count >= 64 else { throw ELFError(.truncated, "\(bytes.count) bytes are too few for an ELF header (64)") }
-    guard bytes.starts(with: [0x7f, 0x45, 0x4c, 0x46]) else { throw ELFError(.notELF, "the file does not begin with \\x7fELF") }
+    guard bytes.count >= 64 else {
+      throw ELFError(.truncated, "\(bytes.count) bytes are too few for an ELF header (64)")
+    }
+    guard bytes.starts(with: [0x7f, 0x45, 0x4c, 0x46]) else {
+      throw ELFError(.notELF, "the file does not begin with \\x7fELF")
+    }
     guard bytes[4] == 2, bytes[5] == 1 else {
       throw ELFError(.foreign, "the file is not a 64-bit little-endian ELF; an image is x86-64")
     }
@@ -71,14 +75,17 @@ public struct ELFFile: Sendable {
 
     let programOffset = try reader.u64(32)
     let programCount = UInt64(try reader.u16(56))
-    if programCount > 0, try reader.u16(54) != 56 { throw ELFError(.malformed, "program headers are not 56 bytes") }
+    if programCount > 0, try reader.u16(54) != 56 {
+      throw ELFError(.malformed, "program headers are not 56 bytes")
+    }
     try reader.check(programOffset, programCount * 56, "program headers")
     var segments: [Segment] = []
     for index in 0..<programCount {
       let at = programOffset + index * 56
       let segment = Segment(
         type: try reader.u32(at), flags: try reader.u32(at + 4), offset: try reader.u64(at + 8),
-        address: try reader.u64(at + 16), fileSize: try reader.u64(at + 32), memorySize: try reader.u64(at + 40))
+        address: try reader.u64(at + 16), fileSize: try reader.u64(at + 32),
+        memorySize: try reader.u64(at + 40))
       if segment.type == Segment.load {
         try reader.check(segment.offset, segment.fileSize, "segment \(index)")
         guard segment.fileSize <= segment.memorySize else {
@@ -104,7 +111,8 @@ public struct ELFFile: Sendable {
     for index in 0..<count {
       let at = offset + index * 64
       let section = Section(
-        name: "", type: try reader.u32(at + 4), address: try reader.u64(at + 16), offset: try reader.u64(at + 24),
+        name: "", type: try reader.u32(at + 4), address: try reader.u64(at + 16),
+        offset: try reader.u64(at + 24),
         size: try reader.u64(at + 32), link: try reader.u32(at + 40), nameOffset: try reader.u32(at))
       if section.type != Section.noBits, section.type != 0 {
         try reader.check(section.offset, section.size, "section \(index)")
@@ -112,7 +120,9 @@ public struct ELFFile: Sendable {
       sections.append(section)
     }
     let names = Int(try reader.u16(62))
-    guard names < sections.count else { throw ELFError(.malformed, "the section with section names does not exist") }
+    guard names < sections.count else {
+      throw ELFError(.malformed, "the section with section names does not exist")
+    }
     let table = sections[names]
     for index in sections.indices where table.type == 3 {
       sections[index].name = try reader.name(in: table, at: sections[index].nameOffset)
@@ -171,7 +181,8 @@ struct ELFReader {
   func check(_ offset: UInt64, _ size: UInt64, _ what: @autoclosure () -> String) throws(ELFError) {
     let (end, overflow) = offset.addingReportingOverflow(size)
     guard !overflow, end <= UInt64(bytes.count) else {
-      throw ELFError(.truncated, "\(what()): bytes \(offset)..<\(offset)+\(size) lie beyond the file's \(bytes.count)")
+      throw ELFError(
+        .truncated, "\(what()): bytes \(offset)..<\(offset)+\(size) lie beyond the file's \(bytes.count)")
     }
   }
 

@@ -12,7 +12,8 @@ enum FunctionTableSource {
         let parts = symbol.name.dropFirst("nub_fn_".count).split(separator: "_", maxSplits: 1)
         guard parts.count == 2, let id = UInt32(parts[0]), !parts[1].isEmpty, parts[1].utf8.count <= 64 else {
           throw GuestBuildError(
-            .functions, "\(symbol.name): a guest function is called nub_fn_<id>_<name>, its name at most 64 bytes long")
+            .functions,
+            "\(symbol.name): a guest function is called nub_fn_<id>_<name>, its name at most 64 bytes long")
         }
         let name = String(parts[1])
         if let other = functions[id], other != name {
@@ -24,14 +25,17 @@ enum FunctionTableSource {
     let names = functions.sorted { $0.key < $1.key }
     if let twice = Dictionary(grouping: names, by: \.value).first(where: { $0.value.count > 1 }) {
       throw GuestBuildError(
-        .functions, "the name \(twice.key) has the ids \(twice.value.map { String($0.key) }.joined(separator: " and "))")
+        .functions,
+        "the name \(twice.key) has the ids \(twice.value.map { String($0.key) }.joined(separator: " and "))")
     }
     var source = "#include \"nub_abi.h\"\n"
     for (id, name) in names {
       source += "extern uint32_t nub_fn_\(id)_\(name)(void *call);\n"
-      source += "__attribute__((section(\"nub_function_names\"))) static const char name_\(id)[] = \"\(name)\";\n"
+      source +=
+        "__attribute__((section(\"nub_function_names\"))) static const char name_\(id)[] = \"\(name)\";\n"
     }
-    source += "__attribute__((section(\"nub_functions\"), used)) static const nub_function_entry table[] = {\n"
+    source +=
+      "__attribute__((section(\"nub_functions\"), used)) static const nub_function_entry table[] = {\n"
     for (id, name) in names { source += "  {\(id), name_\(id), nub_fn_\(id)_\(name)},\n" }
     source += "};\n"
     source += "const nub_function_entry *nub_function_table(void) { return table; }\n"

@@ -48,13 +48,16 @@ public struct GuestBuild {
     objects.append(
       try swift(
         "NubGuestKit",
-        try files(in: "NubGuest/Kit") + files(in: "NubGuest/Functions").filter { $0.lastPathComponent != "Examples.swift" }))
+        try files(in: "NubGuest/Kit")
+          + files(in: "NubGuest/Functions").filter { $0.lastPathComponent != "Examples.swift" }))
     objects.append(try swift("NubGuestImage", [kit.appending(path: "NubGuest/Image/Entry.swift")]))
     objects.append(try c(kit.appending(path: "NubGuest/Image/memory.c"), freestanding: true))
 
     let swiftSources = sources.filter { $0.pathExtension == "swift" }
     if !swiftSources.isEmpty { objects.append(try swift("GuestFunctions", swiftSources)) }
-    for source in sources where source.pathExtension == "c" { objects.append(try c(source, freestanding: false)) }
+    for source in sources where source.pathExtension == "c" {
+      objects.append(try c(source, freestanding: false))
+    }
 
     let table = scratch.appending(path: "function_table.c")
     try write(try FunctionTableSource.generate(from: objects), to: table)
@@ -92,11 +95,14 @@ public struct GuestBuild {
     let object = scratch.appending(path: "\(module).o")
     var arguments = [
       "-target", "x86_64-unknown-none-elf", "-enable-experimental-feature", "Embedded",
-      "-enable-experimental-feature", "Extern", "-enable-experimental-feature", "Lifetimes", "-enable-upcoming-feature", "ExistentialAny",
+      "-enable-experimental-feature", "Extern", "-enable-experimental-feature", "Lifetimes",
+      "-enable-upcoming-feature", "ExistentialAny",
       "-enable-upcoming-feature", "InternalImportsByDefault", "-swift-version", "6", "-wmo", "-O",
       "-enforce-exclusivity=unchecked", "-parse-as-library", "-module-name", module, "-module-cache-path",
-      scratch.appending(path: "modules").path, "-I", scratch.path, "-Xcc", "-march=x86-64-v2", "-Xcc", "-ffreestanding",
-      "-Xcc", "-fno-stack-protector", "-disable-stack-protector", "-Xfrontend", "-function-sections", "-emit-module", "-emit-module-path",
+      scratch.appending(path: "modules").path, "-I", scratch.path, "-Xcc", "-march=x86-64-v2", "-Xcc",
+      "-ffreestanding",
+      "-Xcc", "-fno-stack-protector", "-disable-stack-protector", "-Xfrontend", "-function-sections",
+      "-emit-module", "-emit-module-path",
       scratch.appending(path: "\(module).swiftmodule").path, "-c", "-o", object.path,
     ]
     if keepsDebugInfo { arguments.append("-g") }
@@ -109,7 +115,8 @@ public struct GuestBuild {
     let object = scratch.appending(path: source.deletingPathExtension().lastPathComponent + ".c.o")
     var arguments = [
       "-target", "x86_64-unknown-none-elf", "-march=x86-64-v2", "-O2", "-std=c17", "-Wall", "-ffreestanding",
-      "-fno-stack-protector", "-fno-pic", "-ffunction-sections", "-fdata-sections", "-c", source.path, "-o", object.path,
+      "-fno-stack-protector", "-fno-pic", "-ffunction-sections", "-fdata-sections", "-c", source.path, "-o",
+      object.path,
     ]
     if freestanding { arguments.append("-fno-builtin") }
     if keepsDebugInfo { arguments.append("-g") }
@@ -139,7 +146,8 @@ public struct GuestBuild {
       try process.run()
       text = try output.fileHandleForReading.readToEnd() ?? Data()
     } catch {
-      throw GuestBuildError(.toolMissing, "\(tool) cannot be run; install the Swift toolchain", cause: "\(error)")
+      throw GuestBuildError(
+        .toolMissing, "\(tool) cannot be run; install the Swift toolchain", cause: "\(error)")
     }
     process.waitUntilExit()
     guard process.terminationStatus == 0 else {

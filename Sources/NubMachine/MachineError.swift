@@ -56,7 +56,8 @@ public struct MachineError: Error, Sendable, CustomStringConvertible {
   /// before anything reached the guest, leave it as it was.
   public var poisons: Bool {
     switch code {
-    case .fault, .abort, .deadlineExceeded, .cancelled, .protocolViolation, .poisoned, .system, .hashMismatch: true
+    case .fault, .abort, .deadlineExceeded, .cancelled, .protocolViolation, .poisoned, .system, .hashMismatch:
+      true
     case .guestError, .tooLarge, .capInvalid, .imageInvalid, .configurationInvalid, .kvmUnavailable: false
     }
   }

@@ -41,18 +41,27 @@ public struct SandboxConfiguration: Sendable {
       stackSize % MemoryMap.pageSize == 0 && stackSize >= 16 << 10 && stackSize <= MemoryMap.stackMaximum,
       "stackSize is \(stackSize); it must be a multiple of 4096 between 16 KiB and 64 MiB")
     let area = MemoryMap.areaMaximum - (4 << 20)
-    try check(maximumRequest >= 4096 && maximumRequest <= area, "maximumRequest is \(maximumRequest); 4 KiB to 249 MiB")
-    try check(maximumResult >= 4096 && maximumResult <= area, "maximumResult is \(maximumResult); 4 KiB to 249 MiB")
-    try check(maximumResponse >= 4096 && maximumResponse <= area, "maximumResponse is \(maximumResponse); 4 KiB to 249 MiB")
     try check(
-      directoryCapacity >= 16 && directoryCapacity <= 1 << 20 && directoryCapacity & (directoryCapacity - 1) == 0,
+      maximumRequest >= 4096 && maximumRequest <= area,
+      "maximumRequest is \(maximumRequest); 4 KiB to 249 MiB")
+    try check(
+      maximumResult >= 4096 && maximumResult <= area, "maximumResult is \(maximumResult); 4 KiB to 249 MiB")
+    try check(
+      maximumResponse >= 4096 && maximumResponse <= area,
+      "maximumResponse is \(maximumResponse); 4 KiB to 249 MiB")
+    try check(
+      directoryCapacity >= 16 && directoryCapacity <= 1 << 20
+        && directoryCapacity & (directoryCapacity - 1) == 0,
       "directoryCapacity is \(directoryCapacity); it must be a power of two between 16 and 1048576")
     try check(
       UInt64(directoryCapacity) * 64 <= heapSize / 4,
-      "directoryCapacity is \(directoryCapacity), too many for a heap of \(heapSize) bytes (64 bytes each, a quarter at most)")
+      "directoryCapacity is \(directoryCapacity), too many for a heap of \(heapSize) bytes (64 bytes each, a quarter at most)"
+    )
     try check(
       logSize % MemoryMap.pageSize == 0 && logSize >= 4096 && logSize <= 1 << 20,
       "logSize is \(logSize); it must be a multiple of 4096 between 4 KiB and 1 MiB")
-    try check(startTimeout > .zero && startTimeout <= .seconds(3600), "startTimeout is \(startTimeout); above 0, at most an hour")
+    try check(
+      startTimeout > .zero && startTimeout <= .seconds(3600),
+      "startTimeout is \(startTimeout); above 0, at most an hour")
   }
 }

@@ -37,7 +37,9 @@ public func getBootInfo(_ call: NubCall?) -> UInt32 {
 public func evict(_ call: NubCall?) -> UInt32 {
   GuestCall.run(call) { call throws(GuestError) in
     let payload = call.payload
-    guard payload.count % CapHash.byteCount == 0 else { throw .badPayload("the payload is not n × 32-byte hashes") }
+    guard payload.count % CapHash.byteCount == 0 else {
+      throw .badPayload("the payload is not n × 32-byte hashes")
+    }
     var removed: UInt64 = 0
     if payload.isEmpty {
       removed = call.runtime.directory.removeAll()

@@ -1,5 +1,5 @@
 // Functions for operators and tests: they show kept state, deadlines, faults and errors on a live system.
-public import CNubGuest
+import CNubGuest
 import NubABI
 
 @c(nub_fn_16_counter)
@@ -60,7 +60,9 @@ public func fail(_ call: NubCall?) -> UInt32 {
   guard let call else { return NUB_STATUS_BAD_PAYLOAD }
   let payload = UnsafeRawBufferPointer(start: call.pointee.payload, count: call.pointee.payload_length)
   guard payload.count >= 4 else {
-    return GuestCall.run(call) { _ throws(GuestError) in throw .badPayload("the payload is not a u32 and a message") }
+    return GuestCall.run(call) { _ throws(GuestError) in
+      throw .badPayload("the payload is not a u32 and a message")
+    }
   }
   let status = UInt32(littleEndian: payload.loadUnaligned(as: UInt32.self))
   return nub_fail(call, status, call.pointee.payload + 4, payload.count - 4)
@@ -70,7 +72,9 @@ public func fail(_ call: NubCall?) -> UInt32 {
 public func alloc(_ call: NubCall?) -> UInt32 {
   GuestCall.run(call) { call throws(GuestError) in
     let size = try call.number(as: UInt64.self)
-    guard size < UInt64(Int.max), let memory = allocateBytes(max(Int(size), 1), alignment: 16) else { throw .outOfMemory }
+    guard size < UInt64(Int.max), let memory = allocateBytes(max(Int(size), 1), alignment: 16) else {
+      throw .outOfMemory
+    }
     for offset in stride(from: 0, to: Int(size), by: 4096) {
       memory.storeBytes(of: 1, toByteOffset: offset, as: UInt8.self)
     }

@@ -1,7 +1,7 @@
 #if !hasFeature(Embedded)
   // The built-in functions for the in-process engine. An image's table comes from its symbols instead; a test of
   // NubMachine holds the two against each other.
-  public import CNubGuest
+  import CNubGuest
 
   public enum NubGuestFunctions {
     public struct Function: Sendable {

@@ -3,8 +3,11 @@ public import CNubGuest
 import NubCap
 
 @c(nub_reserve)
-public func nubReserve(_ call: UnsafeMutablePointer<nub_call>?, _ length: Int) -> UnsafeMutablePointer<UInt8>? {
-  guard let call, length >= 0, length <= call.pointee.output_capacity - call.pointee.output_length else { return nil }
+public func nubReserve(_ call: UnsafeMutablePointer<nub_call>?, _ length: Int) -> UnsafeMutablePointer<UInt8>?
+{
+  guard let call, length >= 0, length <= call.pointee.output_capacity - call.pointee.output_length else {
+    return nil
+  }
   let start = call.pointee.output + call.pointee.output_length
   call.pointee.output_length += length
   return start
@@ -34,7 +37,9 @@ public func nubCap(
   _ call: UnsafeMutablePointer<nub_call>?, _ hash: UnsafePointer<UInt8>?,
   _ wire: UnsafeMutablePointer<UnsafePointer<UInt8>?>?, _ length: UnsafeMutablePointer<Int>?
 ) -> UInt32 {
-  give(call, hash, wire, length) { (runtime, hash, call) throws(GuestError) in try runtime.cap(hash, for: call) }
+  give(call, hash, wire, length) { (runtime, hash, call) throws(GuestError) in
+    try runtime.cap(hash, for: call)
+  }
 }
 
 @c(nub_cap_data)
@@ -42,7 +47,9 @@ public func nubCapData(
   _ call: UnsafeMutablePointer<nub_call>?, _ hash: UnsafePointer<UInt8>?,
   _ bytes: UnsafeMutablePointer<UnsafePointer<UInt8>?>?, _ length: UnsafeMutablePointer<Int>?
 ) -> UInt32 {
-  give(call, hash, bytes, length) { (runtime, hash, call) throws(GuestError) in try runtime.data(hash, for: call) }
+  give(call, hash, bytes, length) { (runtime, hash, call) throws(GuestError) in
+    try runtime.data(hash, for: call)
+  }
 }
 
 private func give(
@@ -50,7 +57,8 @@ private func give(
   _ bytes: UnsafeMutablePointer<UnsafePointer<UInt8>?>?, _ length: UnsafeMutablePointer<Int>?,
   _ get: (GuestRuntime, CapHash, UnsafeMutablePointer<nub_call>) throws(GuestError) -> UnsafeRawBufferPointer
 ) -> UInt32 {
-  guard let call, let hash, let key = CapHash(UnsafeRawBufferPointer(start: hash, count: CapHash.byteCount)) else {
+  guard let call, let hash, let key = CapHash(UnsafeRawBufferPointer(start: hash, count: CapHash.byteCount))
+  else {
     return NUB_STATUS_BAD_PAYLOAD
   }
   do throws(GuestError) {
@@ -81,7 +89,8 @@ public func nubLog(
 
 @c(nub_host_call)
 public func nubHostCall(
-  _ call: UnsafeMutablePointer<nub_call>?, _ function: UInt32, _ argument: UnsafeRawPointer?, _ argumentLength: Int,
+  _ call: UnsafeMutablePointer<nub_call>?, _ function: UInt32, _ argument: UnsafeRawPointer?,
+  _ argumentLength: Int,
   _ answer: UnsafeMutablePointer<UnsafePointer<UInt8>?>?, _ answerLength: UnsafeMutablePointer<Int>?
 ) -> UInt32 {
   guard let call, argumentLength >= 0 else { return NUB_STATUS_BAD_PAYLOAD }

@@ -1,6 +1,6 @@
-public import CNubABI
+import CNubABI
 import CNubGuest
-public import NubCap
+import NubCap
 
 /// The caps that a sandbox holds, by hash, in the layout that `nub_abi.h` documents, so that the host can look a hash up
 /// without entering the VM.
@@ -67,7 +67,9 @@ struct Directory: ~Copyable {
       guard evictLeastRecentlyUsed() else { return .full }
     }
     var memory = allocateBytes(max(wire.count, 1), alignment: 16)
-    while memory == nil, evictLeastRecentlyUsed() { memory = allocateBytes(max(wire.count, 1), alignment: 16) }
+    while memory == nil, evictLeastRecentlyUsed() {
+      memory = allocateBytes(max(wire.count, 1), alignment: 16)
+    }
     guard let memory else { return .full }
     if let source = wire.baseAddress { memory.copyMemory(from: source, byteCount: wire.count) }
 

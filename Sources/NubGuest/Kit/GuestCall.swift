@@ -86,7 +86,9 @@ public struct GuestCall: ~Copyable {
   }
 
   /// Calls a host function; its answer stays until the next host call.
-  public func callHost(_ function: UInt32, _ argument: UnsafeRawBufferPointer) throws(GuestError) -> UnsafeRawBufferPointer {
+  public func callHost(_ function: UInt32, _ argument: UnsafeRawBufferPointer) throws(GuestError)
+    -> UnsafeRawBufferPointer
+  {
     let (status, answer) = runtime.hostCall(function, argument)
     guard status == 0 else { throw GuestError(status: NUB_STATUS_HOST, message: "the host function failed") }
     return answer

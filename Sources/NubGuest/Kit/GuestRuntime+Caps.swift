@@ -6,7 +6,9 @@ import NubCap
 extension GuestRuntime {
   /// The wire form of a cap, valid until the running call ends. Where nobody has it, the output of `frame` becomes the
   /// hashes that are missing, and the error says so.
-  func cap(_ hash: CapHash, for frame: UnsafeMutablePointer<nub_call>) throws(GuestError) -> UnsafeRawBufferPointer {
+  func cap(_ hash: CapHash, for frame: UnsafeMutablePointer<nub_call>) throws(GuestError)
+    -> UnsafeRawBufferPointer
+  {
     if let wire = directory.find(hash) { return wire }
     let (status, answer) = hash.withUnsafeBytes { hostCall(HostFunctionID.capFetch, $0) }
     guard status == 0 else {
@@ -24,7 +26,9 @@ extension GuestRuntime {
   }
 
   /// The bytes of a Data cap.
-  func data(_ hash: CapHash, for frame: UnsafeMutablePointer<nub_call>) throws(GuestError) -> UnsafeRawBufferPointer {
+  func data(_ hash: CapHash, for frame: UnsafeMutablePointer<nub_call>) throws(GuestError)
+    -> UnsafeRawBufferPointer
+  {
     let wire = try cap(hash, for: frame)
     guard let bytes = CapWire.dataBytes(wire) else {
       throw GuestError(status: NUB_STATUS_CAP_INVALID, message: "the cap is not a Data cap")

@@ -1,5 +1,5 @@
 public import CNubABI
-public import CNubGuest
+import CNubGuest
 import NubABI
 import NubCap
 
@@ -32,7 +32,8 @@ public final class GuestRuntime {
   /// Returns nil when the host speaks another version of the ABI or memory does not suffice.
   public init?(
     host: UnsafePointer<nub_host_control>, functions: FunctionTable, isIsolated: Bool,
-    statistics: @escaping () -> Heap.Statistics, context: UnsafeMutableRawPointer?, doorbell: @escaping Doorbell
+    statistics: @escaping () -> Heap.Statistics, context: UnsafeMutableRawPointer?,
+    doorbell: @escaping Doorbell
   ) {
     guard host.pointee.magic == NUB_HOST_MAGIC, host.pointee.abi_version == NUB_ABI_VERSION,
       let control = UnsafeMutableRawPointer(bitPattern: UInt(host.pointee.control_base)),
@@ -118,13 +119,16 @@ public final class GuestRuntime {
   // MARK: Talking to the host
 
   /// Calls a host function. The answer lies in the response area until the next host call.
-  func hostCall(_ function: UInt32, _ argument: UnsafeRawBufferPointer) -> (status: UInt32, answer: UnsafeRawBufferPointer) {
+  func hostCall(_ function: UInt32, _ argument: UnsafeRawBufferPointer) -> (
+    status: UInt32, answer: UnsafeRawBufferPointer
+  ) {
     control.pointee.host_call_function = function
     control.pointee.host_call_argument = UInt64(UInt(bitPattern: argument.baseAddress))
     control.pointee.host_call_length = UInt64(argument.count)
     ring(NUB_DOORBELL_HOST_CALL)
     let answer = UnsafeRawBufferPointer(
-      start: UnsafeRawPointer(bitPattern: UInt(host.pointee.response_base)), count: Int(host.pointee.host_call_length))
+      start: UnsafeRawPointer(bitPattern: UInt(host.pointee.response_base)),
+      count: Int(host.pointee.host_call_length))
     return (host.pointee.host_call_status, answer)
   }
 

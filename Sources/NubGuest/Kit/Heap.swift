@@ -34,7 +34,8 @@ public struct Heap: ~Copyable {
 
   /// Takes over `size` bytes of zeroed memory at `region`, aligned to 16. Returns nil when it is too small to be useful.
   public init?(region: UnsafeMutableRawPointer, size: Int) {
-    let headBytes = Heap.firstLevelCount * Heap.secondLevelCount * MemoryLayout<UnsafeMutableRawPointer?>.stride
+    let headBytes =
+      Heap.firstLevelCount * Heap.secondLevelCount * MemoryLayout<UnsafeMutableRawPointer?>.stride
     let bitmapBytes = Heap.firstLevelCount * MemoryLayout<UInt32>.stride
     let bookkeeping = (headBytes + bitmapBytes + 15) & ~15
     let usable = (size & ~15) - bookkeeping - 2 * Heap.headerSize

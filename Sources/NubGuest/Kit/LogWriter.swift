@@ -33,7 +33,8 @@ struct LogWriter {
     let record = UnsafeMutableRawPointer(area + 1) + used
     record.storeBytes(
       of: nub_log_record(
-        length: UInt32(size), level: UInt16(truncatingIfNeeded: min(level, 6)), source_length: UInt16(sourceLength),
+        length: UInt32(size), level: UInt16(truncatingIfNeeded: min(level, 6)),
+        source_length: UInt16(sourceLength),
         message_length: UInt32(messageLength), reserved: 0), as: nub_log_record.self)
     if let bytes = source.baseAddress { (record + header).copyMemory(from: bytes, byteCount: sourceLength) }
     if let bytes = message.baseAddress {

@@ -22,40 +22,44 @@ final class InProcessGuest: @unchecked Sendable {
       configuration.resultAreaSize,
     ]
     memory = try MappedMemory(anonymous: Int(sizes.reduce(0, +)))
-    var views: [UnsafeMutableRawBufferPointer] = []
+    var views: [UnsafeMutableRawBufferPointer] = unsafe []
     var offset: UInt64 = 0
     for size in sizes {
-      guard let view = memory.bytes(at: offset, count: size) else { break }
-      views.append(view)
+      guard let view = unsafe memory.bytes(at: offset, count: size) else { break }
+      unsafe views.append(view)
       offset += size
     }
-    guard views.count == sizes.count, let host = views[0].baseAddress, let control = views[1].baseAddress else {
+    guard unsafe views.count == sizes.count, let host = unsafe views[0].baseAddress,
+      let control = unsafe views[1].baseAddress
+    else {
       throw MachineError(.configurationInvalid, "the areas do not fit their memory")
     }
-    areas = SharedAreas(
+    areas = unsafe SharedAreas(
       host: host.bindMemory(to: nub_host_control.self, capacity: 1), request: views[3], response: views[4],
       control: control.bindMemory(to: nub_guest_control.self, capacity: 1), log: views[2], result: views[5])
     var addresses = nub_host_control()
-    addresses.request_base = address(areas.request)
-    addresses.response_base = address(areas.response)
-    addresses.result_base = address(areas.result)
-    addresses.control_base = UInt64(UInt(bitPattern: areas.control))
-    addresses.log_base = address(areas.log)
+    addresses.request_base = unsafe address(areas.request)
+    addresses.response_base = unsafe address(areas.response)
+    addresses.result_base = unsafe address(areas.result)
+    addresses.control_base = unsafe UInt64(UInt(bitPattern: areas.control))
+    addresses.log_base = unsafe address(areas.log)
     areas.initialiseHostControl(
       addresses, configuration: configuration, seed: (1, 2), tscKilohertz: TimeStampCounter.kilohertz)
     try start()
   }
 
   private func start() throws(MachineError) {
-    runtime = GuestRuntime(
+    runtime = unsafe GuestRuntime(
       host: UnsafePointer(areas.host), functions: InProcessFunctions.table, isIsolated: false,
-      statistics: { Heap.Statistics() }, context: Unmanaged.passUnretained(self).toOpaque(),
+      statistics: { Heap.Statistics() }, context: unsafe Unmanaged.passUnretained(self).toOpaque(),
       doorbell: { context in
-        guard let context else { return }
-        let guest = Unmanaged<InProcessGuest>.fromOpaque(context).takeUnretainedValue()
-        guest.handler?(guest.areas.control.pointee.reason)
+        guard let context = unsafe context else { return }
+        let guest = unsafe Unmanaged<InProcessGuest>.fromOpaque(context).takeUnretainedValue()
+        unsafe guest.handler?(guest.areas.control.pointee.reason)
       })
-    guard runtime != nil else { throw MachineError(.system(errno: 12), "the in-process guest could not be made") }
+    guard runtime != nil else {
+      throw MachineError(.system(errno: 12), "the in-process guest could not be made")
+    }
   }
 
   /// A guest without any past.
@@ -72,24 +76,28 @@ final class InProcessGuest: @unchecked Sendable {
     self.handler = nil
   }
 
-  private func address(_ view: UnsafeMutableRawBufferPointer) -> UInt64 { UInt64(UInt(bitPattern: view.baseAddress)) }
+  private func address(_ view: UnsafeMutableRawBufferPointer) -> UInt64 {
+    UInt64(UInt(bitPattern: view.baseAddress))
+  }
 }
 
 /// The image's function table, for this process. A test holds it against the image's own.
 enum InProcessFunctions {
   nonisolated(unsafe) private static let entries: UnsafeBufferPointer<nub_function_entry> = {
     // Made once, never freed: it is the process's only table.
-    let buffer = UnsafeMutableBufferPointer<nub_function_entry>.allocate(capacity: NubGuestFunctions.all.count)
+    let buffer = UnsafeMutableBufferPointer<nub_function_entry>.allocate(
+      capacity: NubGuestFunctions.all.count)
     for (index, function) in NubGuestFunctions.all.enumerated() {
-      buffer.initializeElement(
+      unsafe buffer.initializeElement(
         at: index,
         to: nub_function_entry(
-          id: UInt64(function.id), name: UnsafeRawPointer(function.name.utf8Start).assumingMemoryBound(to: CChar.self),
+          id: UInt64(function.id),
+          name: UnsafeRawPointer(function.name.utf8Start).assumingMemoryBound(to: CChar.self),
           function: function.body))
     }
     return UnsafeBufferPointer(buffer)
   }()
-  static var table: FunctionTable { FunctionTable(sorted: entries) }
+  static var table: FunctionTable { unsafe FunctionTable(sorted: entries) }
 }
 
 extension InProcessFunctions {

@@ -14,7 +14,9 @@ extension GuestImage {
       bytes.reserveCapacity(characters.count / 4 * 3)
       var word: UInt32 = 0
       var bits = 0
-      for character in characters where character != UInt8(ascii: "=") {
+      let characters = unsafe characters.span
+      for index in characters.indices where characters[index] != UInt8(ascii: "=") {
+        let character = characters[index]
         let value: UInt8
         switch character {
         case UInt8(ascii: "A")...UInt8(ascii: "Z"): value = character - UInt8(ascii: "A")

@@ -28,7 +28,8 @@ public struct GuestImage: Sendable {
   /// Checks an ELF file. Throws ``MachineError/Code/imageInvalid`` with the reason where it cannot be run.
   public init(_ bytes: [UInt8]) throws(MachineError) {
     guard UInt64(bytes.count) <= MemoryMap.imageMaximum else {
-      throw GuestImage.invalid("the file has \(bytes.count) bytes; at most \(MemoryMap.imageMaximum) are taken")
+      throw GuestImage.invalid(
+        "the file has \(bytes.count) bytes; at most \(MemoryMap.imageMaximum) are taken")
     }
     let elf: ELFFile
     do throws(ELFError) {
@@ -36,12 +37,18 @@ public struct GuestImage: Sendable {
     } catch {
       throw GuestImage.invalid(error.message)
     }
-    guard elf.kind == .executable else { throw GuestImage.invalid("it is not an executable but of kind \(elf.kind)") }
+    guard elf.kind == .executable else {
+      throw GuestImage.invalid("it is not an executable but of kind \(elf.kind)")
+    }
     self.elf = elf
     segments = try GuestImage.segments(of: elf)
     functions = try GuestImage.functions(of: elf)
     let entry = elf.entry
-    guard segments.contains(where: { $0.isExecutable && entry >= $0.address && entry - $0.address < $0.memorySize }) else {
+    guard
+      segments.contains(where: {
+        $0.isExecutable && entry >= $0.address && entry - $0.address < $0.memorySize
+      })
+    else {
       throw GuestImage.invalid("its entry point \(hexadecimal(entry)) lies in no executable segment")
     }
   }
@@ -61,7 +68,9 @@ public struct GuestImage: Sendable {
           "\(place) of \(segment.memorySize) bytes lies outside \(hexadecimal(MemoryMap.imageBase)) and the "
             + "\(MemoryMap.imageMaximum) bytes from there")
       }
-      guard segment.address % MemoryMap.pageSize == 0 else { throw invalid("\(place) does not begin on a page") }
+      guard segment.address % MemoryMap.pageSize == 0 else {
+        throw invalid("\(place) does not begin on a page")
+      }
       guard !(segment.isWritable && segment.isExecutable) else {
         throw invalid("\(place) is writable and executable; nub allows one of them")
       }
@@ -72,11 +81,14 @@ public struct GuestImage: Sendable {
           isExecutable: segment.isExecutable))
     }
     guard !segments.isEmpty else { throw invalid("it has no loadable segment") }
-    guard segments.count <= 16 else { throw invalid("it has \(segments.count) loadable segments; at most 16 are taken") }
+    guard segments.count <= 16 else {
+      throw invalid("it has \(segments.count) loadable segments; at most 16 are taken")
+    }
     let ordered = segments.sorted { $0.address < $1.address }
     for (one, next) in zip(ordered, ordered.dropFirst())
     where (one.address + one.memorySize).roundedUp(to: MemoryMap.pageSize) > next.address {
-      throw invalid("the segments at \(hexadecimal(one.address)) and \(hexadecimal(next.address)) share a page")
+      throw invalid(
+        "the segments at \(hexadecimal(one.address)) and \(hexadecimal(next.address)) share a page")
     }
     return ordered
   }
@@ -94,11 +106,17 @@ public struct GuestImage: Sendable {
     var functions: [Function] = []
     for index in 0..<(table.count / entrySize) {
       let entry = Array(table.dropFirst(index * entrySize).prefix(entrySize))
-      let id = entry.withUnsafeBytes { UInt64(littleEndian: $0.loadUnaligned(as: UInt64.self)) }
-      let nameAddress = entry.withUnsafeBytes { UInt64(littleEndian: $0.loadUnaligned(fromByteOffset: 8, as: UInt64.self)) }
-      guard let id = UInt32(exactly: id) else { throw invalid("function \(index) has the id \(id), over 32 bits") }
+      let id = unsafe entry.withUnsafeBytes { unsafe UInt64(littleEndian: $0.loadUnaligned(as: UInt64.self)) }
+      let nameAddress = unsafe entry.withUnsafeBytes {
+        unsafe UInt64(littleEndian: $0.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
+      }
+      guard let id = UInt32(exactly: id) else {
+        throw invalid("function \(index) has the id \(id), over 32 bits")
+      }
       if let last = functions.last, last.id >= id { throw invalid("its function table is not sorted by id") }
-      guard let name = name(in: elf, at: nameAddress) else { throw invalid("the name of function \(id) is unreadable") }
+      guard let name = name(in: elf, at: nameAddress) else {
+        throw invalid("the name of function \(id) is unreadable")
+      }
       functions.append(Function(id: id, name: name))
     }
     return functions

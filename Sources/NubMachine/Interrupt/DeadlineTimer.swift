@@ -54,7 +54,9 @@ final class DeadlineTimer: Sendable {
       for handle in alive {
         let time = handle.wakeTime.load(ordering: .sequentiallyConsistent)
         if time <= now {
-          if handle.wakeTime.compareExchange(expected: time, desired: .max, ordering: .sequentiallyConsistent).exchanged {
+          if handle.wakeTime.compareExchange(expected: time, desired: .max, ordering: .sequentiallyConsistent)
+            .exchanged
+          {
             handle.request(.tick, ofCall: nil)
           }
         } else {
@@ -70,31 +72,32 @@ final class DeadlineTimer: Sendable {
 }
 
 /// Wakes a waiting thread; a ring that comes before the wait is not lost.
-final class Bell: @unchecked Sendable {
+@safe final class Bell: @unchecked Sendable {
+  // Safe: it owns the word, and nobody else sees the address.
   // Sendable: the word is only ever touched by atomic operations and the futex calls.
   private let count: UnsafeMutablePointer<UInt32>
 
   init() {
-    count = .allocate(capacity: 1)
-    count.initialize(to: 0)
+    unsafe count = .allocate(capacity: 1)
+    unsafe count.initialize(to: 0)
   }
 
-  deinit { count.deallocate() }
+  deinit { unsafe count.deallocate() }
 
-  func ticket() -> UInt32 { nub_atomic_load(count) }
+  func ticket() -> UInt32 { unsafe nub_atomic_load(count) }
 
   func ring() {
-    nub_atomic_increment(count)
-    _ = nub_futex_wake(count, 1)
+    unsafe nub_atomic_increment(count)
+    _ = unsafe nub_futex_wake(count, 1)
   }
 
   /// Returns when the bell has rung since `ticket`, or at `time` (monotonic nanoseconds), or now and then for nothing.
-  func wait(_ ticket: UInt32, until time: UInt64) { _ = nub_futex_wait(count, ticket, time) }
+  func wait(_ ticket: UInt32, until time: UInt64) { _ = unsafe nub_futex_wait(count, ticket, time) }
 }
 
 /// The monotonic clock.
 func monotonicNanoseconds() -> UInt64 {
   var now = timespec()
-  clock_gettime(CLOCK_MONOTONIC, &now)
+  unsafe clock_gettime(CLOCK_MONOTONIC, &now)
   return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
 }

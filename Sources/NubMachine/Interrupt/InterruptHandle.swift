@@ -51,7 +51,8 @@ public final class InterruptHandle: Sendable {
         old = InterruptState(word: state.load(ordering: .acquiring))
         continue
       }
-      let (done, seen) = state.compareExchange(expected: old.word, desired: new.word, ordering: .acquiringAndReleasing)
+      let (done, seen) = state.compareExchange(
+        expected: old.word, desired: new.word, ordering: .acquiringAndReleasing)
       if done { break }
       old = InterruptState(word: seen)
     }
@@ -75,7 +76,9 @@ public final class InterruptHandle: Sendable {
   /// Timing point 2: what the running call has been asked for.
   func current() -> InterruptState { InterruptState(word: state.load(ordering: .sequentiallyConsistent)) }
 
-  func clearTick() { _ = state.bitwiseAnd(~InterruptState.Request.tick.rawValue, ordering: .acquiringAndReleasing) }
+  func clearTick() {
+    _ = state.bitwiseAnd(~InterruptState.Request.tick.rawValue, ordering: .acquiringAndReleasing)
+  }
 
   /// Timing point 6. Returns what had been asked of the call.
   @discardableResult

@@ -57,7 +57,9 @@ struct InterruptState: Equatable, Sendable {
   func released() -> InterruptState { InterruptState(word: word - InterruptState.signaller) }
 
   /// Timing point 6.
-  func ended() -> InterruptState { InterruptState(word: word & ~(InterruptState.running | InterruptState.requests)) }
+  func ended() -> InterruptState {
+    InterruptState(word: word & ~(InterruptState.running | InterruptState.requests))
+  }
 
   /// The tick has been seen.
   func ticked() -> InterruptState { InterruptState(word: word & ~Request.tick.rawValue) }

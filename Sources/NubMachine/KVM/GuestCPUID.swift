@@ -5,7 +5,7 @@ import CKVM
 enum GuestCPUID {
   static func entries(of kvm: borrowing FileDescriptor) throws(MachineError) -> [kvm_cpuid_entry2] {
     var entries = [kvm_cpuid_entry2](repeating: kvm_cpuid_entry2(), count: 256)
-    let count = nub_kvm_supported_cpuid(kvm.number, &entries, 256)
+    let count = unsafe nub_kvm_supported_cpuid(kvm.number, &entries, 256)
     guard count >= 0 else { throw .system("KVM_GET_SUPPORTED_CPUID", count) }
     return entries.prefix(Int(count)).compactMap(mask)
   }

@@ -9,12 +9,13 @@ struct KVMDevice: ~Copyable, Sendable {
   let cpuid: [kvm_cpuid_entry2]
 
   init(path: String = "/dev/kvm") throws(MachineError) {
-    let result = nub_kvm_open(path)
+    let result = unsafe nub_kvm_open(path)
     guard result >= 0 else { throw KVMDevice.unavailable(path, -result) }
     let descriptor = try FileDescriptor(result, "open(\(path))")
     let version = nub_kvm_api_version(descriptor.number)
     guard version == KVM_API_VERSION else {
-      throw MachineError(.kvmUnavailable, "KVM speaks API version \(version); nub needs 12, as every Linux since 2.6.22 has")
+      throw MachineError(
+        .kvmUnavailable, "KVM speaks API version \(version); nub needs 12, as every Linux since 2.6.22 has")
     }
     for (capability, name) in [
       (KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT"), (KVM_CAP_READONLY_MEM, "KVM_CAP_READONLY_MEM"),
@@ -38,7 +39,8 @@ struct KVMDevice: ~Copyable, Sendable {
         "the device is missing: load the module kvm_intel, kvm_amd or kvm_pvm, enable virtualisation in the firmware, or "
           + "pass the device into the container"
       case EACCES, EPERM: "permission is missing: add the user to the group kvm, or run as root"
-      case ENODEV, ENXIO: "the kvm module is loaded but has no hardware to use: enable virtualisation in the firmware"
+      case ENODEV, ENXIO:
+        "the kvm module is loaded but has no hardware to use: enable virtualisation in the firmware"
       default: "opening it failed"
       }
     return MachineError(.kvmUnavailable, "\(path) cannot be used: \(remedy)", cause: Errno(number))

@@ -19,7 +19,8 @@ public final class MachineTemplate: Sendable {
   /// - Parameter interruptSignal: the signal that interrupts a running vCPU; nil takes the first real-time signal that
   ///   the application does not handle.
   public init(
-    image: GuestImage, configuration: SandboxConfiguration = SandboxConfiguration(), interruptSignal: Int32? = nil
+    image: GuestImage, configuration: SandboxConfiguration = SandboxConfiguration(),
+    interruptSignal: Int32? = nil
   ) throws(MachineError) {
     try configuration.validate()
     self.image = image
@@ -29,7 +30,7 @@ public final class MachineTemplate: Sendable {
     space = AddressSpace(image: image, configuration: configuration)
 
     let size = Int(space.templateSize)
-    file = try FileDescriptor(nub_memfd("nub-template"), "memfd_create")
+    file = try unsafe FileDescriptor(nub_memfd("nub-template"), "memfd_create")
     guard ftruncate(file.number, off_t(size)) == 0 else { throw .system("ftruncate", -errno) }
     do {
       // Sealing needs the writable mapping gone, so it lives in this scope alone.
@@ -37,7 +38,8 @@ public final class MachineTemplate: Sendable {
       DescriptorTables.write(into: memory)
       for mapping in space.mappings {
         guard case .imageReadOnly(let index) = mapping.region else { continue }
-        MachineTemplate.load(image, image.segments[index], memory.bytes(at: mapping.offset, count: mapping.size))
+        unsafe MachineTemplate.load(
+          image, image.segments[index], memory.bytes(at: mapping.offset, count: mapping.size))
       }
       guard let root = PageTables.write(space, into: memory) else {
         throw MachineError(.configurationInvalid, "the page tables do not fit the room computed for them")
@@ -54,10 +56,14 @@ public final class MachineTemplate: Sendable {
   }
 
   /// Copies a segment's bytes into the memory that stands for it.
-  static func load(_ image: GuestImage, _ segment: GuestImage.Segment, _ target: UnsafeMutableRawBufferPointer?) {
-    guard let target, !segment.file.isEmpty, segment.file.count <= target.count else { return }
-    image.elf.bytes.withUnsafeBytes { bytes in
-      target.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[segment.file]))
+  static func load(
+    _ image: GuestImage, _ segment: GuestImage.Segment, _ target: UnsafeMutableRawBufferPointer?
+  ) {
+    guard let target = unsafe target, !segment.file.isEmpty, segment.file.count <= target.count else {
+      return
+    }
+    unsafe image.elf.bytes.withUnsafeBytes { bytes in
+      unsafe target.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[segment.file]))
     }
   }
 }

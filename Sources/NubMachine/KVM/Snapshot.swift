@@ -23,9 +23,9 @@ final class Snapshot: Sendable {
     var registers = kvm_regs()
     var special = kvm_sregs()
     var debug = kvm_debugregs()
-    try Snapshot.check(nub_kvm_get_regs(vcpu, &registers), "KVM_GET_REGS")
-    try Snapshot.check(nub_kvm_get_sregs(vcpu, &special), "KVM_GET_SREGS")
-    try Snapshot.check(nub_kvm_get_debugregs(vcpu, &debug), "KVM_GET_DEBUGREGS")
+    try unsafe Snapshot.check(nub_kvm_get_regs(vcpu, &registers), "KVM_GET_REGS")
+    try unsafe Snapshot.check(nub_kvm_get_sregs(vcpu, &special), "KVM_GET_SREGS")
+    try unsafe Snapshot.check(nub_kvm_get_debugregs(vcpu, &debug), "KVM_GET_DEBUGREGS")
     extended = try ExtendedState(of: vcpu)
     self.registers = registers
     self.special = special
@@ -49,8 +49,10 @@ final class Snapshot: Sendable {
     var contents: [UInt8] = []
     contents.reserveCapacity(pages.count * Snapshot.pageSize)
     for page in pages {
-      if let bytes = machine.guestArea.bytes(at: UInt64(page) * MemoryMap.pageSize, count: MemoryMap.pageSize) {
-        contents.append(contentsOf: bytes)
+      if let bytes = unsafe machine.guestArea.bytes(
+        at: UInt64(page) * MemoryMap.pageSize, count: MemoryMap.pageSize)
+      {
+        unsafe contents.append(contentsOf: bytes)
       }
     }
     self.contents = contents
@@ -68,14 +70,14 @@ final class Snapshot: Sendable {
     var registers = registers
     var special = special
     var debug = debug
-    try Snapshot.check(nub_kvm_set_sregs(vcpu, &special), "KVM_SET_SREGS")
-    try Snapshot.check(nub_kvm_set_regs(vcpu, &registers), "KVM_SET_REGS")
-    try Snapshot.check(nub_kvm_set_debugregs(vcpu, &debug), "KVM_SET_DEBUGREGS")
+    try unsafe Snapshot.check(nub_kvm_set_sregs(vcpu, &special), "KVM_SET_SREGS")
+    try unsafe Snapshot.check(nub_kvm_set_regs(vcpu, &registers), "KVM_SET_REGS")
+    try unsafe Snapshot.check(nub_kvm_set_debugregs(vcpu, &debug), "KVM_SET_DEBUGREGS")
     try extended.apply(to: vcpu)
   }
 
   private func restorePages(_ bitmap: DirtyBitmap, _ memory: borrowing MappedMemory) {
-    contents.withUnsafeBytes { source in
+    unsafe contents.withUnsafeBytes { source in
       var next = 0
       // Runs of pages that the snapshot does not have were zero. Long runs go back to the system, short ones are wiped,
       // which is cheaper than faulting them in again.
@@ -85,7 +87,8 @@ final class Snapshot: Sendable {
         if run.count >= 64 {
           memory.discard(at: run.lowerBound * Snapshot.pageSize, count: run.count * Snapshot.pageSize)
         } else {
-          memory.bytes(at: UInt64(run.lowerBound * Snapshot.pageSize), count: UInt64(run.count * Snapshot.pageSize))?
+          unsafe memory.bytes(
+            at: UInt64(run.lowerBound * Snapshot.pageSize), count: UInt64(run.count * Snapshot.pageSize))?
             .initializeMemory(as: UInt8.self, repeating: 0)
         }
         run = 0..<0
@@ -93,8 +96,10 @@ final class Snapshot: Sendable {
       bitmap.forEach { page in
         while next < pages.count, Int(pages[next]) < page { next += 1 }
         if next < pages.count, Int(pages[next]) == page {
-          memory.bytes(at: UInt64(page * Snapshot.pageSize), count: UInt64(Snapshot.pageSize))?.copyMemory(
-            from: UnsafeRawBufferPointer(rebasing: source[(next * Snapshot.pageSize)..<((next + 1) * Snapshot.pageSize)]))
+          unsafe memory.bytes(at: UInt64(page * Snapshot.pageSize), count: UInt64(Snapshot.pageSize))?
+            .copyMemory(
+              from: UnsafeRawBufferPointer(
+                rebasing: source[(next * Snapshot.pageSize)..<((next + 1) * Snapshot.pageSize)]))
           return
         }
         if run.upperBound == page, !run.isEmpty {
@@ -114,21 +119,22 @@ final class Snapshot: Sendable {
 }
 
 /// FPU, SSE and wider registers. Not KVM_SET_FPU: that leaves the upper halves of the YMM registers.
-private struct ExtendedState: ~Copyable, @unchecked Sendable {
+@safe private struct ExtendedState: ~Copyable, @unchecked Sendable {
+  // Safe: it owns the memory, and nobody else sees the address.
   // Sendable: memory of its own that does not change after init.
   private let state: UnsafeMutablePointer<kvm_xsave>
 
   init(of vcpu: Int32) throws(MachineError) {
-    state = .allocate(capacity: 1)
-    state.initialize(to: kvm_xsave())
-    let result = nub_kvm_get_xsave(vcpu, state)
+    unsafe state = .allocate(capacity: 1)
+    unsafe state.initialize(to: kvm_xsave())
+    let result = unsafe nub_kvm_get_xsave(vcpu, state)
     guard result >= 0 else { throw .system("KVM_GET_XSAVE", result) }
   }
 
-  deinit { state.deallocate() }
+  deinit { unsafe state.deallocate() }
 
   func apply(to vcpu: Int32) throws(MachineError) {
-    let result = nub_kvm_set_xsave(vcpu, state)
+    let result = unsafe nub_kvm_set_xsave(vcpu, state)
     guard result >= 0 else { throw .system("KVM_SET_XSAVE", result) }
   }
 }
@@ -145,8 +151,8 @@ struct DirtyBitmap {
 
   /// Takes KVM's log, which starts afresh.
   mutating func fetch(_ machine: VirtualMachine) throws(MachineError) {
-    let result = words.withUnsafeMutableBytes { bytes in
-      nub_kvm_dirty_log(machine.machineDescriptor, AddressSpace.Slot.guest.rawValue, bytes.baseAddress)
+    let result = unsafe words.withUnsafeMutableBytes { bytes in
+      unsafe nub_kvm_dirty_log(machine.machineDescriptor, AddressSpace.Slot.guest.rawValue, bytes.baseAddress)
     }
     guard result >= 0 else { throw .system("KVM_GET_DIRTY_LOG", result) }
   }

@@ -20,8 +20,8 @@ enum VirtualCPUState {
   private static let msrFMASK: UInt32 = 0xc000_0084
 
   static func apply(to vcpu: borrowing FileDescriptor, template: MachineTemplate) throws(MachineError) {
-    try template.device.cpuid.withUnsafeBufferPointer { (entries) throws(MachineError) in
-      let result = nub_kvm_set_cpuid(vcpu.number, entries.baseAddress, UInt32(entries.count))
+    try unsafe template.device.cpuid.withUnsafeBufferPointer { (entries) throws(MachineError) in
+      let result = unsafe nub_kvm_set_cpuid(vcpu.number, entries.baseAddress, UInt32(entries.count))
       guard result >= 0 else { throw .system("KVM_SET_CPUID2", result) }
     }
     try setSpecialRegisters(of: vcpu, template: template)
@@ -30,7 +30,7 @@ enum VirtualCPUState {
     // As if the entry had been called: the stack is 16-byte aligned before the return address (System V ABI, 3.2.2).
     registers.rsp = MemoryMap.stackTop - 8
     registers.rflags = 2
-    let result = nub_kvm_set_regs(vcpu.number, &registers)
+    let result = unsafe nub_kvm_set_regs(vcpu.number, &registers)
     guard result >= 0 else { throw .system("KVM_SET_REGS", result) }
     try setSystemCallRegisters(of: vcpu)
   }
@@ -39,7 +39,7 @@ enum VirtualCPUState {
     of vcpu: borrowing FileDescriptor, template: MachineTemplate
   ) throws(MachineError) {
     var special = kvm_sregs()
-    var result = nub_kvm_get_sregs(vcpu.number, &special)
+    var result = unsafe nub_kvm_get_sregs(vcpu.number, &special)
     guard result >= 0 else { throw .system("KVM_GET_SREGS", result) }
     special.cr0 = cr0
     special.cr3 = template.pageTableRoot
@@ -65,11 +65,12 @@ enum VirtualCPUState {
     special.tr.present = 1
     special.ldt = kvm_segment()
     special.ldt.unusable = 1
-    result = nub_kvm_set_sregs(vcpu.number, &special)
+    result = unsafe nub_kvm_set_sregs(vcpu.number, &special)
     guard result >= 0 else { throw .system("KVM_SET_SREGS", result) }
   }
 
-  private static func segment(_ selector: UInt16, type: UInt8, privilege: UInt8, isCode: Bool) -> kvm_segment {
+  private static func segment(_ selector: UInt16, type: UInt8, privilege: UInt8, isCode: Bool) -> kvm_segment
+  {
     var segment = kvm_segment()
     segment.limit = 0xffff_ffff
     segment.selector = selector
@@ -88,10 +89,12 @@ enum VirtualCPUState {
   private static func setSystemCallRegisters(of vcpu: borrowing FileDescriptor) throws(MachineError) {
     let trap = AddressSpace.descriptors
     let registers: [(UInt32, UInt64)] = [
-      (msrSysenterCS, 0), (msrSysenterESP, 0), (msrSysenterEIP, 0), (msrSTAR, 0), (msrLSTAR, trap), (msrCSTAR, trap),
+      (msrSysenterCS, 0), (msrSysenterESP, 0), (msrSysenterEIP, 0), (msrSTAR, 0), (msrLSTAR, trap),
+      (msrCSTAR, trap),
       (msrFMASK, 0xffff_ffff),
     ]
-    let result = nub_kvm_set_msrs(vcpu.number, registers.map(\.0), registers.map(\.1), UInt32(registers.count))
+    let result = unsafe nub_kvm_set_msrs(
+      vcpu.number, registers.map(\.0), registers.map(\.1), UInt32(registers.count))
     guard result == Int32(registers.count) else {
       throw result < 0
         ? .system("KVM_SET_MSRS", result)

@@ -37,8 +37,9 @@ final class VirtualMachine: Sendable {
     run = try RunPage(vcpu: vcpu.number, size: template.device.runSize)
     for mapping in space.mappings {
       guard case .imageWritable(let index) = mapping.region else { continue }
-      MachineTemplate.load(
-        template.image, template.image.segments[index], guestArea.bytes(at: mapping.offset, count: mapping.size))
+      unsafe MachineTemplate.load(
+        template.image, template.image.segments[index],
+        guestArea.bytes(at: mapping.offset, count: mapping.size))
     }
     for slot in AddressSpace.Slot.allCases { try setSlot(slot) }
     try VirtualCPUState.apply(to: vcpu, template: template)
@@ -47,62 +48,69 @@ final class VirtualMachine: Sendable {
 
   /// Registers a slot with KVM, which records from the start which pages of the guest's own are written.
   private func setSlot(_ slot: AddressSpace.Slot) throws(MachineError) {
-    let memory = switch slot {
-      case .template: (shared.base, shared.size)
-      case .host: (hostArea.base, hostArea.size)
-      case .guest: (guestArea.base, guestArea.size)
-    }
+    let memory =
+      switch slot {
+      case .template: unsafe (shared.base, shared.size)
+      case .host: unsafe (hostArea.base, hostArea.size)
+      case .guest: unsafe (guestArea.base, guestArea.size)
+      }
     var region = kvm_userspace_memory_region()
     region.slot = slot.rawValue
     region.flags = UInt32(slot == .guest ? KVM_MEM_LOG_DIRTY_PAGES : KVM_MEM_READONLY)
     region.guest_phys_addr = slot.physicalBase
-    region.memory_size = UInt64(memory.1)
-    region.userspace_addr = UInt64(UInt(bitPattern: memory.0))
-    let result = nub_kvm_set_region(vm.number, &region)
+    region.memory_size = unsafe UInt64(memory.1)
+    region.userspace_addr = unsafe UInt64(UInt(bitPattern: memory.0))
+    let result = unsafe nub_kvm_set_region(vm.number, &region)
     guard result >= 0 else { throw .system("KVM_SET_USER_MEMORY_REGION", result) }
   }
 
   /// Makes this vCPU the one that interrupt signals to the calling thread are for, until ``disarm()``.
-  func arm() { nub_kvm_arm(run.pointer) }
+  func arm() { unsafe nub_kvm_arm(run.pointer) }
   func disarm() { nub_kvm_arm(nil) }
 
   /// Enters the guest until it leaves.
   func enter() -> Exit {
     let result = nub_kvm_run(vcpu.number)
     if result < 0 {
-      run.pointer.pointee.immediate_exit = 0
-      return result == -EINTR || result == -EAGAIN ? .interrupted : .unexpected("KVM_RUN failed: \(Errno(-result))")
+      unsafe run.pointer.pointee.immediate_exit = 0
+      return result == -EINTR || result == -EAGAIN
+        ? .interrupted : .unexpected("KVM_RUN failed: \(Errno(-result))")
     }
-    switch Int32(run.pointer.pointee.exit_reason) {
+    switch unsafe Int32(run.pointer.pointee.exit_reason) {
     case KVM_EXIT_IO: return portExit()
     case KVM_EXIT_INTR:
-      run.pointer.pointee.immediate_exit = 0
+      unsafe run.pointer.pointee.immediate_exit = 0
       return .interrupted
     case KVM_EXIT_SHUTDOWN: return .unexpected("the guest shut down (triple fault)")
     case KVM_EXIT_MMIO:
-      return .unexpected("the guest reached unbacked memory at \(hexadecimal(nub_run_mmio_address(run.pointer)))")
+      return .unexpected(
+        unsafe "the guest reached unbacked memory at \(hexadecimal(nub_run_mmio_address(run.pointer)))")
     case KVM_EXIT_HLT: return .unexpected("the guest executed HLT")
     case KVM_EXIT_INTERNAL_ERROR:
-      return .unexpected("KVM reported an internal error, suberror \(nub_run_suberror(run.pointer))")
+      return .unexpected(unsafe "KVM reported an internal error, suberror \(nub_run_suberror(run.pointer))")
     case KVM_EXIT_FAIL_ENTRY:
-      return .unexpected("KVM could not enter the guest, reason \(hexadecimal(nub_run_entry_failure(run.pointer)))")
-    default: return .unexpected("KVM exit reason \(run.pointer.pointee.exit_reason)")
+      return .unexpected(
+        unsafe "KVM could not enter the guest, reason \(hexadecimal(nub_run_entry_failure(run.pointer)))")
+    default: return .unexpected(unsafe "KVM exit reason \(run.pointer.pointee.exit_reason)")
     }
   }
 
   /// An allowed port also lets `in`, wider and repeated forms through, so all of it is checked: the direction, the size,
   /// the count, the port, and the privilege level that may use it.
   private func portExit() -> Exit {
-    let page = run.pointer
-    let level = nub_run_sregs(page).pointee.ss.dpl
-    let port = UInt32(nub_run_io_port(page))
-    guard nub_run_io_direction(page) == UInt8(KVM_EXIT_IO_OUT), nub_run_io_size(page) == 1, nub_run_io_count(page) == 1
-    else { return .unexpected("an access to port \(hexadecimal(UInt64(port))) that is not a single byte out") }
+    let page = unsafe run.pointer
+    let level = unsafe nub_run_sregs(page).pointee.ss.dpl
+    let port = unsafe UInt32(nub_run_io_port(page))
+    guard unsafe nub_run_io_direction(page) == UInt8(KVM_EXIT_IO_OUT), unsafe nub_run_io_size(page) == 1,
+      unsafe nub_run_io_count(page) == 1
+    else {
+      return .unexpected("an access to port \(hexadecimal(UInt64(port))) that is not a single byte out")
+    }
     switch (port, level) {
     case (NUB_PORT_DOORBELL, 3): return .doorbell
     case (NUB_PORT_EXCEPTION, 0):
       // The exit is reported with rip at or behind the instruction; both lie in the stub.
-      guard let vector = DescriptorTables.vector(atStub: nub_run_regs(page).pointee.rip) else {
+      guard let vector = unsafe DescriptorTables.vector(atStub: nub_run_regs(page).pointee.rip) else {
         return .unexpected("an exception report from outside the stubs")
       }
       return .exception(vector: vector)
@@ -113,9 +121,9 @@ final class VirtualMachine: Sendable {
   /// Lets KVM finish the instruction of the last exit without running the guest, so that the registers are consistent and
   /// setting them is not overtaken by the rest of an `out` (api.rst, 5. kvm_run, KVM_EXIT_IO and immediate_exit).
   func completePendingExit() throws(MachineError) {
-    run.pointer.pointee.immediate_exit = 1
+    unsafe run.pointer.pointee.immediate_exit = 1
     let result = nub_kvm_run(vcpu.number)
-    run.pointer.pointee.immediate_exit = 0
+    unsafe run.pointer.pointee.immediate_exit = 0
     guard result == -EINTR else {
       throw MachineError(.protocolViolation, "the vCPU did not come to rest (\(result))")
     }
@@ -127,8 +135,8 @@ final class VirtualMachine: Sendable {
   }
 
   /// The registers as of the last exit.
-  var registers: kvm_regs { nub_run_regs(run.pointer).pointee }
-  var specialRegisters: kvm_sregs { nub_run_sregs(run.pointer).pointee }
+  var registers: kvm_regs { unsafe nub_run_regs(run.pointer).pointee }
+  var specialRegisters: kvm_sregs { unsafe nub_run_sregs(run.pointer).pointee }
   var descriptor: Int32 { vcpu.number }
   var machineDescriptor: Int32 { vm.number }
 
@@ -137,16 +145,19 @@ final class VirtualMachine: Sendable {
     let registers = self.registers
     guard let stack = template.space.mapping(.exceptionStack),
       registers.rsp >= stack.virtual, registers.rsp <= stack.virtual + stack.size,
-      let frame = guestArea.bytes(
-        at: stack.offset + (registers.rsp - stack.virtual), count: DescriptorTables.pushesErrorCode(vector) ? 48 : 40)
+      let frame = unsafe guestArea.bytes(
+        at: stack.offset + (registers.rsp - stack.virtual),
+        count: DescriptorTables.pushesErrorCode(vector) ? 48 : 40)
     else { return nil }
     let skip = frame.count - 40
-    func word(_ index: Int) -> UInt64 { frame.loadUnaligned(fromByteOffset: skip + 8 * index, as: UInt64.self) }
+    func word(_ index: Int) -> UInt64 {
+      unsafe frame.loadUnaligned(fromByteOffset: skip + 8 * index, as: UInt64.self)
+    }
     var general = GeneralRegisters(registers)
     general.rip = word(0)
     general.rflags = word(2)
     general.rsp = word(3)
-    return ProcessorException(
+    return unsafe ProcessorException(
       vector: UInt8(vector), errorCode: skip == 0 ? 0 : frame.loadUnaligned(as: UInt64.self),
       instructionPointer: word(0), stackPointer: word(3), flags: word(2),
       address: vector == 14 ? specialRegisters.cr2 : 0, registers: general)
@@ -177,21 +188,24 @@ extension GeneralRegisters {
 }
 
 /// The page that a vCPU shares with its user (api.rst, 5. The kvm_run structure).
-struct RunPage: ~Copyable, @unchecked Sendable {
+@safe struct RunPage: ~Copyable, @unchecked Sendable {
+  // Safe to hold: it owns the mapping, which is at least as large as the structure (KVMDevice checks that).
   // Sendable: a mapping with one noncopyable owner, and a constant address.
   let pointer: UnsafeMutablePointer<kvm_run>
   private let size: Int
 
   init(vcpu: Int32, size: Int) throws(MachineError) {
-    guard let memory = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0), memory != mapFailed else {
+    guard let memory = unsafe mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0),
+      unsafe memory != mapFailed
+    else {
       throw .system("mmap of the vCPU's run page", -errno)
     }
-    pointer = memory.assumingMemoryBound(to: kvm_run.self)
+    unsafe pointer = unsafe memory.assumingMemoryBound(to: kvm_run.self)
     self.size = size
   }
 
   /// Which register sets KVM copies into the page at each exit (api.rst, KVM_CAP_SYNC_REGS).
-  func synchronise(_ sets: UInt64) { pointer.pointee.kvm_valid_regs = sets }
+  func synchronise(_ sets: UInt64) { unsafe pointer.pointee.kvm_valid_regs = sets }
 
-  deinit { munmap(pointer, size) }
+  deinit { unsafe munmap(pointer, size) }
 }

@@ -85,7 +85,8 @@ struct AddressSpace: Sendable {
         region: .descriptors, virtual: AddressSpace.descriptors, size: page, slot: .template,
         offset: AddressSpace.descriptorsOffset, isUser: false),
       Mapping(
-        region: .stubs, virtual: AddressSpace.stubs, size: page, slot: .template, offset: AddressSpace.stubsOffset,
+        region: .stubs, virtual: AddressSpace.stubs, size: page, slot: .template,
+        offset: AddressSpace.stubsOffset,
         isUser: false, isExecutable: true),
     ]
     var template: UInt64 = 2 * page
@@ -94,7 +95,8 @@ struct AddressSpace: Sendable {
     func place(_ region: Region, at virtual: UInt64, _ size: UInt64, user: Bool = true) {
       mappings.append(
         Mapping(
-          region: region, virtual: virtual, size: size, slot: .guest, offset: guest, isUser: user, isWritable: true))
+          region: region, virtual: virtual, size: size, slot: .guest, offset: guest, isUser: user,
+          isWritable: true))
       guest += size
     }
     place(.exceptionStack, at: AddressSpace.exceptionStack, page, user: false)
@@ -120,7 +122,8 @@ struct AddressSpace: Sendable {
     ] {
       mappings.append(
         Mapping(
-          region: region, virtual: virtual, size: size, slot: .guest, offset: guest, isWritable: true, isLarge: true))
+          region: region, virtual: virtual, size: size, slot: .guest, offset: guest, isWritable: true,
+          isLarge: true))
       guest += size
     }
 
@@ -152,7 +155,9 @@ struct AddressSpace: Sendable {
   func locate(_ virtual: UInt64, count: UInt64) -> (slot: Slot, offset: UInt64, mapping: Mapping)? {
     for mapping in mappings where mapping.isUser && virtual >= mapping.virtual {
       let start = virtual - mapping.virtual
-      if start <= mapping.size, count <= mapping.size - start { return (mapping.slot, mapping.offset + start, mapping) }
+      if start <= mapping.size, count <= mapping.size - start {
+        return (mapping.slot, mapping.offset + start, mapping)
+      }
     }
     return nil
   }

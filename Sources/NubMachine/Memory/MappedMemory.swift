@@ -4,7 +4,8 @@ import Glibc
 /// Memory from mmap, unmapped when its owner goes.
 ///
 /// Only this type and the views it gives touch the address; all offsets are checked by ``bytes(at:count:)``.
-struct MappedMemory: ~Copyable, @unchecked Sendable {
+@safe struct MappedMemory: ~Copyable, @unchecked Sendable {
+  // Safe to hold: it owns the mapping; a view of it must not outlive it, which is why making one is marked unsafe.
   // Sendable: the mapping belongs to one noncopyable owner, and its address is constant.
 
   let base: UnsafeMutableRawPointer
@@ -13,11 +14,12 @@ struct MappedMemory: ~Copyable, @unchecked Sendable {
   /// Zeroed private memory that costs nothing until it is touched.
   init(anonymous size: Int) throws(MachineError) {
     try self.init(
-      size: size, protection: PROT_READ | PROT_WRITE, flags: MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, fd: -1)
+      size: size, protection: PROT_READ | PROT_WRITE, flags: MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+      fd: -1)
     // Small pages: a guest that touches one byte of an area should cost 4 KiB, not 2 MiB.
-    madvise(base, size, MADV_NOHUGEPAGE)
+    unsafe madvise(base, size, MADV_NOHUGEPAGE)
     // A worker's core file has no use for guests' memory; crash dumps have their own.
-    madvise(base, size, MADV_DONTDUMP)
+    unsafe madvise(base, size, MADV_DONTDUMP)
   }
 
   /// The pages of a file, shared with every other mapping of it.
@@ -27,31 +29,31 @@ struct MappedMemory: ~Copyable, @unchecked Sendable {
   }
 
   private init(size: Int, protection: Int32, flags: Int32, fd: Int32) throws(MachineError) {
-    guard let memory = mmap(nil, size, protection, flags, fd, 0), memory != mapFailed else {
+    guard let memory = unsafe mmap(nil, size, protection, flags, fd, 0), unsafe memory != mapFailed else {
       throw .system("mmap of \(size) bytes", -errno)
     }
-    base = memory
+    unsafe base = unsafe memory
     self.size = size
   }
 
-  deinit { munmap(base, size) }
+  deinit { unsafe munmap(base, size) }
 
   /// A view of part of the memory; nil where it would reach outside.
   func bytes(at offset: UInt64, count: UInt64) -> UnsafeMutableRawBufferPointer? {
     let (end, overflow) = offset.addingReportingOverflow(count)
     guard !overflow, end <= UInt64(size) else { return nil }
-    return UnsafeMutableRawBufferPointer(start: base + Int(offset), count: Int(count))
+    return unsafe UnsafeMutableRawBufferPointer(start: base + Int(offset), count: Int(count))
   }
 
   /// Gives pages back to the system; they read as zero afterwards. `offset` and `count` are multiples of the page size.
   func discard(at offset: Int, count: Int) {
     guard count > 0, offset >= 0, count <= size - offset else { return }
-    madvise(base + offset, count, MADV_DONTNEED)
+    unsafe madvise(base + offset, count, MADV_DONTNEED)
   }
 }
 
 /// What mmap answers when it fails; the macro is a cast that Swift does not import.
-var mapFailed: UnsafeMutableRawPointer? { UnsafeMutableRawPointer(bitPattern: -1) }
+var mapFailed: UnsafeMutableRawPointer? { unsafe UnsafeMutableRawPointer(bitPattern: -1) }
 
 /// Gives the whole pages of a view back to the system; they read as zero afterwards.
 func discardPages(_ view: UnsafeMutableRawBufferPointer) {
@@ -59,8 +61,8 @@ func discardPages(_ view: UnsafeMutableRawBufferPointer) {
   guard let base = view.baseAddress else { return }
   let start = (UInt(bitPattern: base) + UInt(page - 1)) & ~UInt(page - 1)
   let end = (UInt(bitPattern: base) + UInt(view.count)) & ~UInt(page - 1)
-  guard end > start, let first = UnsafeMutableRawPointer(bitPattern: start) else { return }
-  madvise(first, Int(end - start), MADV_DONTNEED)
+  guard end > start, let first = unsafe UnsafeMutableRawPointer(bitPattern: start) else { return }
+  unsafe madvise(first, Int(end - start), MADV_DONTNEED)
 }
 
 /// A file descriptor, closed when its owner goes.
@@ -79,6 +81,6 @@ struct FileDescriptor: ~Copyable, Sendable {
 func systemErrorText(_ number: Int32) -> String {
   var buffer = [CChar](repeating: 0, count: 128)
   // The POSIX form, which fills the buffer.
-  guard strerror_r(number, &buffer, buffer.count) == 0 else { return "unknown error" }
+  guard unsafe strerror_r(number, &buffer, buffer.count) == 0 else { return "unknown error" }
   return String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
 }

@@ -5,7 +5,8 @@ import NubABI
 ///
 /// Accessed and dirty bits are set from the start, because the tables lie in a read-only slot where the processor could
 /// not set them.
-struct PageTables {
+@safe struct PageTables {
+  // Safe: it exists only while ``write(_:into:)`` borrows the memory; indices below the count that it checks.
   private static let present: UInt64 = 1 << 0
   private static let writable: UInt64 = 1 << 1
   private static let user: UInt64 = 1 << 2
@@ -22,7 +23,9 @@ struct PageTables {
       let last = mapping.virtual + mapping.size - 1
       for gigabytes in (mapping.virtual >> 39)...(last >> 39) { tables.insert([3, gigabytes]) }
       for index in (mapping.virtual >> 30)...(last >> 30) { tables.insert([2, index]) }
-      if !mapping.isLarge { for index in (mapping.virtual >> 21)...(last >> 21) { tables.insert([1, index]) } }
+      if !mapping.isLarge {
+        for index in (mapping.virtual >> 21)...(last >> 21) { tables.insert([1, index]) }
+      }
     }
     return 1 + UInt64(tables.count)
   }
@@ -35,8 +38,8 @@ struct PageTables {
   /// Returns the physical address of the top-level table, for CR3.
   static func write(_ space: AddressSpace, into template: borrowing MappedMemory) -> UInt64? {
     let size = space.tablesPages * MemoryMap.pageSize
-    guard let bytes = template.bytes(at: space.tablesOffset, count: size) else { return nil }
-    var tables = PageTables(
+    guard let bytes = unsafe template.bytes(at: space.tablesOffset, count: size) else { return nil }
+    var tables = unsafe PageTables(
       tables: bytes.bindMemory(to: UInt64.self),
       physicalBase: AddressSpace.Slot.template.physicalBase + space.tablesOffset)
     for mapping in space.mappings { guard tables.map(mapping) else { return nil } }
@@ -44,7 +47,7 @@ struct PageTables {
   }
 
   private init(tables: UnsafeMutableBufferPointer<UInt64>, physicalBase: UInt64) {
-    self.tables = tables
+    unsafe self.tables = unsafe tables
     self.physicalBase = physicalBase
   }
 
@@ -63,7 +66,7 @@ struct PageTables {
         table = next
       }
       let index = Int(address >> (mapping.isLarge ? 21 : 12)) & 511
-      tables[Int(table) * 512 + index] = (mapping.physical + offset) | flags
+      unsafe tables[Int(table) * 512 + index] = (mapping.physical + offset) | flags
     }
     return true
   }
@@ -71,13 +74,13 @@ struct PageTables {
   /// The table that an entry of another points to, made when it is missing. Rights are decided by the last level alone.
   private mutating func descend(_ table: UInt64, _ index: Int) -> UInt64? {
     let slot = Int(table) * 512 + index
-    if tables[slot] & PageTables.present != 0 {
-      return ((tables[slot] & PageTables.addressMask) - physicalBase) / MemoryMap.pageSize
+    if unsafe tables[slot] & PageTables.present != 0 {
+      return unsafe ((tables[slot] & PageTables.addressMask) - physicalBase) / MemoryMap.pageSize
     }
-    guard used * 512 < UInt64(tables.count) else { return nil }
+    guard unsafe used * 512 < UInt64(tables.count) else { return nil }
     let page = used
     used += 1
-    tables[slot] =
+    unsafe tables[slot] =
       (physicalBase + page * MemoryMap.pageSize) | PageTables.present | PageTables.writable | PageTables.user
       | PageTables.accessed
     return page

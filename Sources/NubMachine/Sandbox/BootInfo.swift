@@ -13,19 +13,22 @@ public struct BootInfo: Sendable, Equatable {
   init(_ bytes: [UInt8], expectedCapacity: UInt32) throws(MachineError) {
     guard bytes.count == MemoryLayout<nub_boot_info>.size else {
       throw MachineError(
-        .protocolViolation, "boot info has \(bytes.count) bytes; expected \(MemoryLayout<nub_boot_info>.size)")
+        .protocolViolation, "boot info has \(bytes.count) bytes; expected \(MemoryLayout<nub_boot_info>.size)"
+      )
     }
-    let info = bytes.withUnsafeBytes { $0.loadUnaligned(as: nub_boot_info.self) }
+    let info = unsafe bytes.withUnsafeBytes { unsafe $0.loadUnaligned(as: nub_boot_info.self) }
     guard info.magic == NUB_BOOT_MAGIC, info.abi_version == NUB_ABI_VERSION else {
       throw MachineError(
-        .protocolViolation, "boot info has magic \(hexadecimal(info.magic)) and ABI version \(info.abi_version)")
+        .protocolViolation,
+        "boot info has magic \(hexadecimal(info.magic)) and ABI version \(info.abi_version)")
     }
     guard info.directory_entry_size == UInt32(MemoryLayout<nub_directory_entry>.size),
       info.directory_capacity == expectedCapacity
     else {
       throw MachineError(
         .protocolViolation,
-        "boot info names a directory of \(info.directory_capacity) entries of \(info.directory_entry_size) bytes")
+        "boot info names a directory of \(info.directory_capacity) entries of \(info.directory_entry_size) bytes"
+      )
     }
     functionCount = info.function_count
     directoryAddress = info.directory

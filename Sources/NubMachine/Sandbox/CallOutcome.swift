@@ -1,7 +1,7 @@
 import CNubGuest
 
 /// One call for a batch.
-public struct GuestCall {
+@unsafe public struct GuestCall {
   public var function: UInt32
   /// Valid until the batch has run.
   public var payload: UnsafeRawBufferPointer
@@ -9,9 +9,9 @@ public struct GuestCall {
   public var deadline: Duration?
 
   public init(function: UInt32, payload: UnsafeRawBufferPointer, deadline: Duration? = nil) {
-    self.function = function
-    self.payload = payload
-    self.deadline = deadline
+    unsafe self.function = function
+    unsafe self.payload = unsafe payload
+    unsafe self.deadline = deadline
   }
 }
 

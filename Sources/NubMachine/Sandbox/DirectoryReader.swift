@@ -6,7 +6,8 @@ import NubCap
 /// The guest is hostile, so its contents promise nothing: the view's place and size were checked once, an index into it
 /// is computed here and never read from it, and a lookup looks at a bounded number of entries. The worst that a lying
 /// directory achieves is a put that is skipped or repeated for its own sandbox.
-struct DirectoryReader: @unchecked Sendable {
+@safe struct DirectoryReader: @unchecked Sendable {
+  // Safe: init checked that header and entries lie in the view, and indices are masked to the capacity.
   // Sendable: a view into the sandbox's memory, kept and used by the sandbox's owner alone.
 
   /// A directory that is no more than three quarters full needs far fewer (linear probing, Knuth TAOCP 3, 6.4).
@@ -22,9 +23,9 @@ struct DirectoryReader: @unchecked Sendable {
       bytes.count == headerSize + Int(capacity) * MemoryLayout<nub_directory_entry>.size,
       UInt(bitPattern: base) % 8 == 0
     else { return nil }
-    let header = bytes.loadUnaligned(as: nub_directory.self)
+    let header = unsafe bytes.loadUnaligned(as: nub_directory.self)
     guard header.magic == NUB_DIRECTORY_MAGIC, header.capacity == capacity else { return nil }
-    entries = (base + headerSize).assumingMemoryBound(to: nub_directory_entry.self)
+    unsafe entries = unsafe (base + headerSize).assumingMemoryBound(to: nub_directory_entry.self)
     mask = Int(capacity) - 1
   }
 
@@ -33,9 +34,9 @@ struct DirectoryReader: @unchecked Sendable {
     let wanted = hash.words
     var slot = Int(truncatingIfNeeded: wanted.0) & mask
     for _ in 0..<DirectoryReader.probeLimit {
-      let entry = entries + slot
-      guard entry.pointee.state != 0 else { return false }
-      if entry.pointee.hash.0 == wanted.0, entry.pointee.hash == wanted { return true }
+      let entry = unsafe entries + slot
+      guard unsafe entry.pointee.state != 0 else { return false }
+      if unsafe entry.pointee.hash.0 == wanted.0, unsafe entry.pointee.hash == wanted { return true }
       slot = (slot + 1) & mask
     }
     return false

@@ -18,23 +18,24 @@ struct GuestLog: Sendable {
 
   /// Reads what the guest wrote since the last exit and counts `log_drained` up, so that the guest starts afresh.
   mutating func drain(_ areas: SharedAreas, sandbox: UInt64, to logger: Logger) {
-    let header = areas.log.loadUnaligned(as: nub_log_area.self)
+    let header = unsafe areas.log.loadUnaligned(as: nub_log_area.self)
     guard header.length > 0 || header.dropped != droppedByGuest else { return }
     let headerSize = MemoryLayout<nub_log_area>.size
-    let end = min(UInt64(areas.log.count - headerSize), header.length)
+    let end = unsafe min(UInt64(areas.log.count - headerSize), header.length)
     var position: UInt64 = 0
     let recordSize = UInt64(MemoryLayout<nub_log_record>.size)
     while end - position >= recordSize {
       let at = headerSize + Int(position)
-      let record = areas.log.loadUnaligned(fromByteOffset: at, as: nub_log_record.self)
+      let record = unsafe areas.log.loadUnaligned(fromByteOffset: at, as: nub_log_record.self)
       let needed = recordSize + UInt64(record.source_length) + UInt64(record.message_length)
       // A record that does not fit ends the reading: the guest is lying, and only its own log suffers.
       guard UInt64(record.length) >= needed, UInt64(record.length) <= end - position,
         record.message_length <= NUB_LOG_MESSAGE_MAX
       else { break }
       if takeToken() {
-        let source = text(areas.log, at + Int(recordSize), Int(record.source_length))
-        let message = text(areas.log, at + Int(recordSize) + Int(record.source_length), Int(record.message_length))
+        let source = unsafe text(areas.log, at + Int(recordSize), Int(record.source_length))
+        let message = unsafe text(
+          areas.log, at + Int(recordSize) + Int(record.source_length), Int(record.message_length))
         let level = Logger.Level.allCases[min(Int(record.level), Logger.Level.allCases.count - 1)]
         logger.log(
           level: level, "\(message)",
@@ -45,9 +46,9 @@ struct GuestLog: Sendable {
       position += UInt64(record.length)
     }
     report(dropped: header.dropped, sandbox: sandbox, to: logger)
-    areas.host.pointee.log_drained &+= 1
+    unsafe areas.host.pointee.log_drained &+= 1
     // The guest resets the length before its next record; doing it here as well makes an idle guest's area read as empty.
-    areas.log.storeBytes(of: 0, as: UInt64.self)
+    unsafe areas.log.storeBytes(of: 0, as: UInt64.self)
   }
 
   private mutating func report(dropped: UInt64, sandbox: UInt64, to logger: Logger) {
@@ -62,13 +63,15 @@ struct GuestLog: Sendable {
 
   private func text(_ bytes: UnsafeMutableRawBufferPointer, _ start: Int, _ count: Int) -> String {
     // Control characters could forge lines in a terminal or a log file.
-    let clean = bytes[start..<(start + count)].map { $0 < 32 || $0 == 127 ? UInt8(ascii: " ") : $0 }
+    let clean = unsafe bytes[start..<(start + count)].map { $0 < 32 || $0 == 127 ? UInt8(ascii: " ") : $0 }
     return String(decoding: clean, as: UTF8.self)
   }
 
   private mutating func takeToken() -> Bool {
     let now = monotonicNanoseconds()
-    if refilled != 0 { tokens = min(GuestLog.burst, tokens + Double(now - refilled) / 1e9 * GuestLog.perSecond) }
+    if refilled != 0 {
+      tokens = min(GuestLog.burst, tokens + Double(now - refilled) / 1e9 * GuestLog.perSecond)
+    }
     refilled = now
     guard tokens >= 1 else { return false }
     tokens -= 1

@@ -7,7 +7,8 @@ extension Sandbox {
   public mutating func putCap(_ wire: [UInt8]) throws(MachineError) -> CapHash {
     let answer = try call(FunctionID.putCap, wire)
     guard let hash = CapHash(answer) else {
-      throw poisoning(MachineError(.protocolViolation, "the guest answered a put with \(answer.count) bytes; expected 32"))
+      throw poisoning(
+        MachineError(.protocolViolation, "the guest answered a put with \(answer.count) bytes; expected 32"))
     }
     guard hash != .refused else { throw MachineError(.capInvalid, "the guest could not decode the cap") }
     return hash
@@ -22,7 +23,8 @@ extension Sandbox {
     if try directoryContains(hash) { return false }
     let computed = try putCap(wire)
     guard computed == hash else {
-      throw poisoning(MachineError(.hashMismatch, "the guest computed the hash \(computed), the claim is \(hash)"))
+      throw poisoning(
+        MachineError(.hashMismatch, "the guest computed the hash \(computed), the claim is \(hash)"))
     }
     return true
   }
@@ -52,12 +54,14 @@ extension Sandbox {
       MemoryLayout<nub_directory>.size + Int(info.directoryCapacity) * MemoryLayout<nub_directory_entry>.size)
     let bytes: UnsafeRawBufferPointer? =
       switch body {
-      case .machine(let machine): machine.guestBytes(at: info.directoryAddress, count: size)
+      case .machine(let machine): unsafe machine.guestBytes(at: info.directoryAddress, count: size)
       case .inProcess:
-        UnsafeRawBufferPointer(
+        unsafe UnsafeRawBufferPointer(
           start: UnsafeRawPointer(bitPattern: UInt(info.directoryAddress)), count: Int(size))
       }
-    guard let bytes, let reader = DirectoryReader(bytes, capacity: info.directoryCapacity) else {
+    guard let bytes = unsafe bytes,
+      let reader = unsafe DirectoryReader(bytes, capacity: info.directoryCapacity)
+    else {
       throw poisoning(
         MachineError(
           .protocolViolation, "the guest's directory at \(hexadecimal(info.directoryAddress)) is not one"))

@@ -22,11 +22,11 @@ extension Sandbox {
     _ calls: UnsafeBufferPointer<GuestCall>, from first: Int, count: Int, _ deliver: Deliver
   ) -> (delivered: Int, error: MachineError?) {
     sequence = sequence == .max ? 1 : sequence + 1
-    areas.host.pointee.sequence = sequence
-    areas.host.pointee.drained = 0
+    unsafe areas.host.pointee.sequence = sequence
+    unsafe areas.host.pointee.drained = 0
     var state = EntryState()
     _ = handle.begin()
-    let batch = Batch(calls: calls, first: first, count: count)
+    let batch = unsafe Batch(calls: calls, first: first, count: count)
     switch body {
     case .machine:
       runMachine(batch, &state, deliver)
@@ -41,14 +41,15 @@ extension Sandbox {
   }
 
   /// The calls of one entry, and where they stand in the caller's list.
-  struct Batch {
+  @safe struct Batch {
+    // Safe to hold: it lives inside ``enter(_:from:count:_:)``, and the caller keeps the calls until that returns.
     let calls: UnsafeBufferPointer<GuestCall>
     let first: Int
     let count: Int
 
     /// The deadline of the entry's call `index`, nanoseconds.
     func deadline(_ index: Int) -> UInt64? {
-      guard index < count, let deadline = calls[first + index].deadline else { return nil }
+      guard index < count, let deadline = unsafe calls[first + index].deadline else { return nil }
       return deadline.nanoseconds
     }
   }
@@ -88,7 +89,8 @@ extension Sandbox {
       case .unexpected(let what):
         collect(batch, &state, deliver)
         if state.error == nil {
-          state.error = MachineError(.protocolViolation, "the guest left the VM in a way it must not: \(what)")
+          state.error = MachineError(
+            .protocolViolation, "the guest left the VM in a way it must not: \(what)")
         }
         return
       }
@@ -99,29 +101,32 @@ extension Sandbox {
     _ guest: InProcessGuest, _ batch: Batch, _ state: inout EntryState, _ deliver: Deliver
   ) {
     withoutActuallyEscaping(deliver) { deliver in
-      withUnsafeMutablePointer(to: &self) { sandbox in
-        withUnsafeMutablePointer(to: &state) { state in
+      unsafe withUnsafeMutablePointer(to: &self) { sandbox in
+        unsafe withUnsafeMutablePointer(to: &state) { state in
           // Both pointers are used only while runBatch runs, on this thread.
           guest.runBatch { reason in
-            guard state.pointee.error == nil else { return }
-            sandbox.pointee.answerDoorbell(reason, batch, &state.pointee, deliver)
+            guard unsafe state.pointee.error == nil else { return }
+            unsafe sandbox.pointee.answerDoorbell(reason, batch, &state.pointee, deliver)
           }
         }
       }
     }
   }
 
-  private func copyReason() -> UInt32 { areas.control.pointee.reason }
+  private func copyReason() -> UInt32 { unsafe areas.control.pointee.reason }
 
   /// Does what a doorbell asks for; sets `state.error` or `state.isDone` where the guest is not to be entered again.
-  mutating func answerDoorbell(_ reason: UInt32, _ batch: Batch, _ state: inout EntryState, _ deliver: Deliver) {
+  mutating func answerDoorbell(
+    _ reason: UInt32, _ batch: Batch, _ state: inout EntryState, _ deliver: Deliver
+  ) {
     collect(batch, &state, deliver)
     guard state.error == nil else { return }
     switch reason {
     case NUB_DOORBELL_BATCH_DONE:
       guard state.delivered == batch.count else {
         state.error = MachineError(
-          .protocolViolation, "the guest says it is done with \(state.delivered) of \(batch.count) results published")
+          .protocolViolation,
+          "the guest says it is done with \(state.delivered) of \(batch.count) results published")
         return
       }
       state.isDone = true
@@ -131,19 +136,20 @@ extension Sandbox {
         return
       }
       state.position = 0
-      areas.host.pointee.drained = UInt32(state.delivered)
+      unsafe areas.host.pointee.drained = UInt32(state.delivered)
     case NUB_DOORBELL_HOST_CALL:
       answerHostCall(&state)
     case NUB_DOORBELL_ABORT:
       state.error = abort()
     default:
-      state.error = MachineError(.protocolViolation, "the guest rang the doorbell for the unknown reason \(reason)")
+      state.error = MachineError(
+        .protocolViolation, "the guest rang the doorbell for the unknown reason \(reason)")
     }
   }
 
   /// Reads the results that the guest has published since the last look.
   private mutating func collect(_ batch: Batch, _ state: inout EntryState, _ deliver: Deliver) {
-    let control = areas.control.pointee
+    let control = unsafe areas.control.pointee
     // What an earlier batch left there counts for nothing.
     guard control.sequence == sequence else { return }
     guard control.published <= UInt32(batch.count) else {
@@ -153,28 +159,30 @@ extension Sandbox {
     }
     let headerSize = MemoryLayout<nub_result>.size
     while state.delivered < Int(control.published) {
-      guard headerSize <= areas.result.count - state.position else {
+      guard unsafe headerSize <= areas.result.count - state.position else {
         state.error = MachineError(.protocolViolation, "a result begins outside the result area")
         return
       }
-      let header = areas.result.loadUnaligned(fromByteOffset: state.position, as: nub_result.self)
+      let header = unsafe areas.result.loadUnaligned(fromByteOffset: state.position, as: nub_result.self)
       let length = Int(header.length)
       let start = state.position + headerSize
       guard header.index == UInt32(state.delivered), UInt64(length) <= template.configuration.maximumResult,
-        length <= areas.result.count - start
+        unsafe length <= areas.result.count - start
       else {
         state.error = MachineError(
-          .protocolViolation, "result \(state.delivered) has index \(header.index) and \(length) bytes at \(start)")
+          .protocolViolation,
+          "result \(state.delivered) has index \(header.index) and \(length) bytes at \(start)")
         return
       }
-      let bytes = [UInt8](areas.result[start..<(start + length)])
+      let bytes = unsafe [UInt8](areas.result[start..<(start + length)])
       let index = batch.first + state.delivered
       // Counted before it is delivered, so that no path can deliver it twice.
       state.delivered += 1
       state.position = start + ((length + 15) & ~15)
-      let microseconds = UInt32(clamping: header.cycles / max(areas.host.pointee.tsc_khz / 1000, 1))
+      let microseconds = unsafe UInt32(clamping: header.cycles / max(areas.host.pointee.tsc_khz / 1000, 1))
       deliver(
-        index, header.status == 0 ? .returned(bytes) : .guestError(status: header.status, detail: bytes), microseconds)
+        index, header.status == 0 ? .returned(bytes) : .guestError(status: header.status, detail: bytes),
+        microseconds)
     }
   }
 
@@ -186,7 +194,9 @@ extension Sandbox {
     guard deadline != nil || batch.count > 1 else { return }
     let now = now ?? monotonicNanoseconds()
     if state.callSeen == 0 { state.callSeen = now }
-    var time = deadline.map { state.callSeen.addingReportingOverflow($0) }.map { $0.overflow ? .max : $0.partialValue } ?? .max
+    var time =
+      deadline.map { state.callSeen.addingReportingOverflow($0) }.map { $0.overflow ? .max : $0.partialValue }
+      ?? .max
     if batch.count > 1 { time = min(time, now + Sandbox.tickNanoseconds) }
     DeadlineTimer.shared.schedule(handle, at: time)
   }
@@ -223,12 +233,12 @@ extension Sandbox {
   }
 
   private func abort() -> MachineError {
-    let code = areas.control.pointee.abort_code
-    let length = min(Int(areas.control.pointee.abort_length), Int(NUB_ABORT_MESSAGE_MAX))
-    let text = withUnsafeBytes(of: &areas.control.pointee.abort_message) { bytes in
-      String(decoding: bytes.prefix(length), as: UTF8.self)
+    let code = unsafe areas.control.pointee.abort_code
+    let length = unsafe min(Int(areas.control.pointee.abort_length), Int(NUB_ABORT_MESSAGE_MAX))
+    let text = unsafe withUnsafeBytes(of: &areas.control.pointee.abort_message) { bytes in
+      unsafe String(decoding: bytes.prefix(length), as: UTF8.self)
     }
-    areas.control.pointee.abort_length = 0
+    unsafe areas.control.pointee.abort_length = 0
     return MachineError(.abort(code: code), "the guest aborted with code \(code): \(text)")
   }
 
@@ -236,8 +246,11 @@ extension Sandbox {
   private mutating func releaseLargeAreas() {
     let keep = 1 << 20
     guard requestHighWater > keep || responseHighWater > keep else { return }
-    for (area, highWater) in [(areas.request, requestHighWater), (areas.response, responseHighWater)] where highWater > keep {
-      discardPages(UnsafeMutableRawBufferPointer(rebasing: area[keep...]))
+    if requestHighWater > keep {
+      unsafe discardPages(UnsafeMutableRawBufferPointer(rebasing: areas.request[keep...]))
+    }
+    if responseHighWater > keep {
+      unsafe discardPages(UnsafeMutableRawBufferPointer(rebasing: areas.response[keep...]))
     }
     requestHighWater = min(requestHighWater, keep)
     responseHighWater = min(responseHighWater, keep)
@@ -250,6 +263,7 @@ extension Duration {
     let (seconds, attoseconds) = components
     guard seconds >= 0, attoseconds >= 0 else { return 0 }
     let (whole, overflow) = UInt64(seconds).multipliedReportingOverflow(by: 1_000_000_000)
-    return overflow ? .max : whole &+ UInt64(attoseconds) / 1_000_000_000
+    let (sum, carry) = whole.addingReportingOverflow(UInt64(attoseconds) / 1_000_000_000)
+    return overflow || carry ? .max : sum
   }
 }

@@ -3,7 +3,7 @@ import CNubABI
 extension Sandbox {
   /// Runs the host function that the guest asks for and puts the answer into the response area.
   mutating func answerHostCall(_ state: inout EntryState) {
-    let control = areas.control.pointee
+    let control = unsafe areas.control.pointee
     let function = control.host_call_function
     guard control.host_call_length <= template.configuration.maximumRequest,
       let argument = copyFromGuest(at: control.host_call_argument, count: control.host_call_length)
@@ -14,14 +14,16 @@ extension Sandbox {
     }
     let call = HostCall(argument: argument, sandbox: id, context: context, handle: handle)
     var (status, answer) = template.hostFunctions.call(function, call)
-    if answer.count > areas.response.count || UInt64(answer.count) > template.configuration.maximumResponse {
+    if unsafe answer.count > areas.response.count
+      || UInt64(answer.count) > template.configuration.maximumResponse
+    {
       status = HostError.answerTooLarge
       answer = []
     }
-    answer.withUnsafeBytes { bytes in areas.response.copyMemory(from: bytes) }
+    unsafe answer.withUnsafeBytes { bytes in unsafe areas.response.copyMemory(from: bytes) }
     responseHighWater = max(responseHighWater, answer.count)
-    areas.host.pointee.host_call_status = status
-    areas.host.pointee.host_call_length = UInt64(answer.count)
+    unsafe areas.host.pointee.host_call_status = status
+    unsafe areas.host.pointee.host_call_length = UInt64(answer.count)
   }
 
   /// Copies bytes that a guest address points to. Nil where ring 3 could not read all of them itself.
@@ -29,11 +31,11 @@ extension Sandbox {
     guard count > 0 else { return [] }
     switch body {
     case .machine(let machine):
-      return machine.guestBytes(at: address, count: count).map { [UInt8]($0) }
+      return unsafe machine.guestBytes(at: address, count: count).map { unsafe [UInt8]($0) }
     case .inProcess:
       // No isolation: the guest is this process.
-      guard let start = UnsafeRawPointer(bitPattern: UInt(address)) else { return nil }
-      return [UInt8](UnsafeRawBufferPointer(start: start, count: Int(count)))
+      guard let start = unsafe UnsafeRawPointer(bitPattern: UInt(address)) else { return nil }
+      return unsafe [UInt8](UnsafeRawBufferPointer(start: start, count: Int(count)))
     }
   }
 }
@@ -42,11 +44,12 @@ extension VirtualMachine {
   /// A view of memory that ring 3 can read at `address`.
   func guestBytes(at address: UInt64, count: UInt64) -> UnsafeRawBufferPointer? {
     guard let place = template.space.locate(address, count: count) else { return nil }
-    let bytes = switch place.slot {
-    case .template: shared.bytes(at: place.offset, count: count)
-    case .host: hostArea.bytes(at: place.offset, count: count)
-    case .guest: guestArea.bytes(at: place.offset, count: count)
-    }
-    return bytes.map { UnsafeRawBufferPointer($0) }
+    let bytes =
+      switch place.slot {
+      case .template: unsafe shared.bytes(at: place.offset, count: count)
+      case .host: unsafe hostArea.bytes(at: place.offset, count: count)
+      case .guest: unsafe guestArea.bytes(at: place.offset, count: count)
+      }
+    return unsafe bytes.map { UnsafeRawBufferPointer($0) }
   }
 }

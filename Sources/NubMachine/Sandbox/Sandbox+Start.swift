@@ -21,9 +21,10 @@ extension Sandbox {
       switch machine.enter() {
       case .interrupted: continue
       case .doorbell:
-        switch areas.control.pointee.reason {
+        switch unsafe areas.control.pointee.reason {
         case NUB_DOORBELL_READY: isReady = true
-        case let reason: error = MachineError(.imageInvalid, "the guest began with doorbell \(reason), not with ready")
+        case let reason:
+          error = MachineError(.imageInvalid, "the guest began with doorbell \(reason), not with ready")
         }
       case .exception(let vector):
         let what = machine.exception(vector: vector).map { "\($0)" } ?? "exception \(vector)"
@@ -36,11 +37,12 @@ extension Sandbox {
     handle.end()
     _ = call
     if let error { throw error }
-    let control = areas.control.pointee
+    let control = unsafe areas.control.pointee
     guard control.magic == NUB_GUEST_MAGIC, control.abi_version == NUB_ABI_VERSION else {
       throw MachineError(
         .imageInvalid,
-        "the image speaks version \(control.abi_version) of the guest ABI, this nub \(NUB_ABI_VERSION); build it again")
+        "the image speaks version \(control.abi_version) of the guest ABI, this nub \(NUB_ABI_VERSION); build it again"
+      )
     }
     pristine = try Snapshot(of: machine)
   }
@@ -57,7 +59,7 @@ extension Sandbox {
         throw poisoning(error)
       }
     case .inProcess(let guest):
-      areas.control.update(repeating: nub_guest_control(), count: 1)
+      unsafe areas.control.update(repeating: nub_guest_control(), count: 1)
       try guest.restart()
       directory = nil
       info = nil
@@ -69,16 +71,21 @@ extension Sandbox {
 
   /// Wipes what the host itself wrote for the guest.
   private mutating func clearHostArea() {
-    for (area, highWater) in [(areas.request, requestHighWater), (areas.response, responseHighWater)] where highWater > 0 {
-      UnsafeMutableRawBufferPointer(rebasing: area[..<min(highWater, area.count)]).initializeMemory(as: UInt8.self, repeating: 0)
-    }
+    unsafe clear(areas.request, requestHighWater)
+    unsafe clear(areas.response, responseHighWater)
     requestHighWater = 0
     responseHighWater = 0
-    areas.host.pointee.call_count = 0
-    areas.host.pointee.request_length = 0
-    areas.host.pointee.drained = 0
-    areas.host.pointee.host_call_status = 0
-    areas.host.pointee.host_call_length = 0
-    areas.host.pointee.log_drained = 0
+    unsafe areas.host.pointee.call_count = 0
+    unsafe areas.host.pointee.request_length = 0
+    unsafe areas.host.pointee.drained = 0
+    unsafe areas.host.pointee.host_call_status = 0
+    unsafe areas.host.pointee.host_call_length = 0
+    unsafe areas.host.pointee.log_drained = 0
+  }
+
+  private func clear(_ area: UnsafeMutableRawBufferPointer, _ highWater: Int) {
+    guard highWater > 0 else { return }
+    let used = unsafe UnsafeMutableRawBufferPointer(rebasing: area[..<min(highWater, area.count)])
+    unsafe used.initializeMemory(as: UInt8.self, repeating: 0)
   }
 }

@@ -1,6 +1,5 @@
 import CNubABI
 import NubABI
-public import NubCap
 import Synchronization
 
 /// A guest that is built once and called many times, its state kept between calls.
@@ -84,10 +83,10 @@ public struct Sandbox: ~Copyable, @unchecked Sendable {
     _ function: UInt32, _ payload: [UInt8] = [], deadline: Duration? = nil
   ) throws(MachineError) -> [UInt8] {
     var outcome = CallOutcome.notRun
-    payload.withUnsafeBytes { bytes in
-      var call = GuestCall(function: function, payload: bytes, deadline: deadline)
-      withUnsafePointer(to: &call) { pointer in
-        runBatch(UnsafeBufferPointer(start: pointer, count: 1)) { _, result, _ in outcome = result }
+    unsafe payload.withUnsafeBytes { bytes in
+      var call = unsafe GuestCall(function: function, payload: bytes, deadline: deadline)
+      unsafe withUnsafePointer(to: &call) { pointer in
+        unsafe runBatch(UnsafeBufferPointer(start: pointer, count: 1)) { _, result, _ in outcome = result }
       }
     }
     switch outcome {
@@ -95,7 +94,8 @@ public struct Sandbox: ~Copyable, @unchecked Sendable {
     case .guestError(let status, let detail):
       throw MachineError(
         .guestError(status: status),
-        detail.isEmpty ? "function \(function) returned status \(status)" : String(decoding: detail, as: UTF8.self))
+        detail.isEmpty
+          ? "function \(function) returned status \(status)" : String(decoding: detail, as: UTF8.self))
     case .failed(let error): throw error
     case .notRun: throw MachineError(.cancelled, "the call was not run")
     }
@@ -112,19 +112,21 @@ public struct Sandbox: ~Copyable, @unchecked Sendable {
     var next = 0
     while next < calls.count {
       if let poison {
-        deliver(next, .failed(MachineError(.poisoned, "the sandbox is out of service since: \(poison.message)")), 0)
+        deliver(
+          next, .failed(MachineError(.poisoned, "the sandbox is out of service since: \(poison.message)")), 0)
         next += 1
         break
       }
-      let filled = fillRequests(calls, from: next)
+      let filled = unsafe fillRequests(calls, from: next)
       if filled == 0 {
         let limit = template.configuration.maximumRequest
-        let message = "the payload has \(calls[next].payload.count) bytes; a call takes at most \(limit)"
+        let message =
+          unsafe "the payload has \(calls[next].payload.count) bytes; a call takes at most \(limit)"
         deliver(next, .failed(MachineError(.tooLarge, message)), 0)
         next += 1
         continue
       }
-      let result = enter(calls, from: next, count: filled, deliver)
+      let result = unsafe enter(calls, from: next, count: filled, deliver)
       next += result.delivered
       if let error = result.error {
         poison = error
@@ -144,23 +146,25 @@ public struct Sandbox: ~Copyable, @unchecked Sendable {
     let headerSize = MemoryLayout<nub_request>.size
     var position = 0
     var count = 0
-    for call in calls[first...] {
-      let length = call.payload.count
+    for index in first..<calls.count {
+      let call = unsafe calls[index]
+      let length = unsafe call.payload.count
       guard UInt64(length) <= template.configuration.maximumRequest,
-        headerSize + ((length + 15) & ~15) <= areas.request.count - position
+        unsafe headerSize + ((length + 15) & ~15) <= areas.request.count - position
       else { break }
-      areas.request.storeBytes(
+      unsafe areas.request.storeBytes(
         of: nub_request(function: call.function, length: UInt32(length), reserved: 0), toByteOffset: position,
         as: nub_request.self)
-      if let source = call.payload.baseAddress {
-        (areas.request.baseAddress.unsafelyUnwrapped + (position + headerSize)).copyMemory(from: source, byteCount: length)
+      if let source = unsafe call.payload.baseAddress {
+        unsafe (areas.request.baseAddress.unsafelyUnwrapped + (position + headerSize)).copyMemory(
+          from: source, byteCount: length)
       }
       position += headerSize + ((length + 15) & ~15)
       count += 1
     }
     requestHighWater = max(requestHighWater, position)
-    areas.host.pointee.request_length = UInt64(position)
-    areas.host.pointee.call_count = UInt32(count)
+    unsafe areas.host.pointee.request_length = UInt64(position)
+    unsafe areas.host.pointee.call_count = UInt32(count)
     return count
   }
 }

@@ -36,7 +36,8 @@ public final class SandboxTemplate: Sendable {
     hostFunctions: HostFunctions = HostFunctions(), logger: Logger = Logger(label: "nub.machine"),
     interruptSignal: Int32? = nil
   ) throws(MachineError) {
-    kind = .kvm(try MachineTemplate(image: image, configuration: configuration, interruptSignal: interruptSignal))
+    kind = .kvm(
+      try MachineTemplate(image: image, configuration: configuration, interruptSignal: interruptSignal))
     self.configuration = configuration
     self.hostFunctions = hostFunctions
     self.logger = logger
