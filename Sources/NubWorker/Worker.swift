@@ -1,6 +1,5 @@
 internal import NubStore
 
-
 /// The service: takes jobs from its doors, runs them in sandboxes, records results, and replies.
 ///
 /// ```swift
@@ -28,17 +27,26 @@ public final class Worker: Sendable {
   ///   configuration's doors.
   /// - Throws: ``WorkerError`` if the store, a door or the first sandbox cannot be opened.
   public func run(onReady: ([String]) -> Void = { _ in }) throws(WorkerError) {
-    let service = try WorkerService(configuration, wakeup: wakeup, request: request)
+    let source = try SandboxEngineSource(configuration)
+    let store = try openStore()
+    let service = WorkerService(
+      configuration, wakeup: wakeup, request: request, store: store, source: source)
     if configuration.handlesSignals { try TerminationSignals.install(for: request) }
     try service.run(onReady: onReady)
   }
 
   private func openStore() throws(WorkerError) -> any Store {
-    throw WorkerError(.store, "not yet")
-  }
-
-  private func openEngine() throws(WorkerError) -> any LaneEngineSource {
-    throw WorkerError(.store, "not yet")
+    var options = StoreOptions()
+    switch configuration.durability {
+    case .full: options.durability = .full
+    case .normal: options.durability = .normal
+    }
+    options.maximumBytes = configuration.maximumStoreBytes
+    do throws(StoreError) {
+      return try SQLiteStore(path: configuration.storePath, options: options)
+    } catch {
+      throw WorkerError(.store, "cannot open the store \(configuration.storePath)", cause: error)
+    }
   }
 
   /// Asks the worker to finish what it has and to return from ``run(onReady:)``. Any thread, any number of times.

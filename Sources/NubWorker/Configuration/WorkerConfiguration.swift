@@ -36,6 +36,8 @@ public struct WorkerConfiguration: Sendable {
   /// Path of the SQLite file.
   public var storePath: String
   public var durability = Durability.full
+  /// Size of the store in bytes from which new work is refused; nil for none.
+  public var maximumStoreBytes: Int64?
   public var engine = Engine.kvm
   /// Threads that run sandboxes, one each.
   public var lanes: Int

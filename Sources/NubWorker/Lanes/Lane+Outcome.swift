@@ -27,7 +27,7 @@ extension Lane {
     case .capsMissing(let hashes):
       outcome = JobOutcome(.capMissing, hashes.flatMap(\.bytes))
     case .tooLarge(let message):
-      outcome = JobOutcome(.guestError, message: message)
+      outcome = JobOutcome(.tooLarge, message: message)
     case .fault(let message):
       // Earlier jobs may have damaged a used sandbox, so a fault counts only if the job had a fresh one to itself.
       guard wasAlone, job.isSuspect else {
