@@ -1,4 +1,6 @@
 import CZeroMQ
+import Glibc
+import Logging
 import NubCap
 import Testing
 

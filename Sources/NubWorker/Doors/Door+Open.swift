@@ -6,7 +6,7 @@ extension Door {
   /// - Returns: the door, and its endpoints as bound.
   static func open(
     _ door: WorkerConfiguration.Door, index: Int, configuration: WorkerConfiguration,
-    context: borrowing Context, poller: inout Poller
+    context: Context, poller: inout Poller
   ) throws(WorkerError) -> (door: Door, endpoints: [String]) {
     var options = SocketOptions()
     options.lingerMilliseconds = Int32(clamping: configuration.lingerMilliseconds)
