@@ -16,6 +16,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
     .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.7.3"),
+    .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
   ],
   targets: [
@@ -66,7 +67,9 @@ let package = Package(
     .target(
       name: "NubWorker",
       dependencies: [
-        "CZeroMQ", "NubMachine", "NubStore", "NubCap",
+        "CZeroMQ", "NubABI", "NubMachine", "NubStore", "NubCap",
+        .product(name: "DequeModule", package: "swift-collections"),
+        .product(name: "HeapModule", package: "swift-collections"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "Metrics", package: "swift-metrics"),
         .product(name: "Tracing", package: "swift-distributed-tracing"),
@@ -94,7 +97,12 @@ let package = Package(
         "NubStore", "NubStoreCrasher", "NubCap",
         .product(name: "GRDBSQLite", package: "GRDB.swift"),
       ]),
-    .testTarget(name: "NubWorkerTests", dependencies: ["NubWorker", "NubMachine", "NubStore"]),
+    .testTarget(
+      name: "NubWorkerTests",
+      dependencies: [
+        "NubWorker", "CZeroMQ", "NubMachine", "NubStore", "NubCap",
+        .product(name: "Logging", package: "swift-log"),
+      ]),
     .testTarget(name: "NubClientTests", dependencies: ["NubClient", "NubZMQ", "NubCap"]),
     .testTarget(
       name: "NubMachineTests",

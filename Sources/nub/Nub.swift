@@ -15,6 +15,6 @@ struct Nub: AsyncParsableCommand {
       """,
     version: version,
     subcommands: [
-      PingCommand.self, PutCommand.self, HashCommand.self, CallCommand.self, DoctorCommand.self,
+      WorkerCommand.self, PingCommand.self, PutCommand.self, HashCommand.self, CallCommand.self, DoctorCommand.self,
     ])
 }
