@@ -15,6 +15,7 @@ struct Nub: AsyncParsableCommand {
       """,
     version: version,
     subcommands: [
-      WorkerCommand.self, PingCommand.self, PutCommand.self, HashCommand.self, CallCommand.self, DoctorCommand.self,
+      WorkerCommand.self, PingCommand.self, PutCommand.self, HashCommand.self, CallCommand.self, ResultsCommand.self, CapsCommand.self, CapCommand.self,
+      DoctorCommand.self,
     ])
 }
