@@ -62,7 +62,7 @@ let package = Package(
     .target(
       name: "NubWorker",
       dependencies: [
-        "CZeroMQ", "NubMachine", "NubStore", "NubCap",
+        "CZeroMQ", "NubABI", "NubMachine", "NubStore", "NubCap",
         .product(name: "DequeModule", package: "swift-collections"),
         .product(name: "HeapModule", package: "swift-collections"),
         .product(name: "Logging", package: "swift-log"),
@@ -83,7 +83,12 @@ let package = Package(
     .testTarget(name: "NubCapTests", dependencies: ["NubCap", "NubCapJSON"]),
     .testTarget(name: "NubCapJSONTests", dependencies: ["NubCap", "NubCapJSON"]),
     .testTarget(name: "NubStoreTests", dependencies: ["NubStore"]),
-    .testTarget(name: "NubWorkerTests", dependencies: ["NubWorker", "NubMachine", "NubStore"]),
+    .testTarget(
+      name: "NubWorkerTests",
+      dependencies: [
+        "NubWorker", "CZeroMQ", "NubMachine", "NubStore", "NubCap",
+        .product(name: "Logging", package: "swift-log"),
+      ]),
     .testTarget(name: "NubClientTests", dependencies: ["NubClient", "NubZMQ", "NubCap"]),
     .testTarget(name: "NubMachineTests", dependencies: ["NubMachine", "NubABI", "NubCap"]),
     .testTarget(name: "NubGuestTests", dependencies: ["NubGuest", "NubABI", "NubCap", "CNubABI"]),

@@ -4,7 +4,7 @@ struct ReplySender: ~Copyable {
   static let shareLimit = 16 << 10
 
   private var meta: MetaWriter
-  private let magic: StaticString = "NUB1"
+  private let magic = FrameDecoder.magic
   private let verb: StaticString = "reply"
 
   init(worker: String, engine: String) {
@@ -12,26 +12,23 @@ struct ReplySender: ~Copyable {
   }
 
   /// - Returns: false if the socket cannot take a message now; nothing of it was sent then.
-  mutating func send(
-    on socket: borrowing Socket, envelope: Envelope, id: ShortBytes, status: Status, body: [UInt8],
-    meta: ReplyMeta
-  ) throws(ZMQError) -> Bool {
-    let isFirstAccepted = try envelope.forEachFrame { (frame) throws(ZMQError) in
+  mutating func send(on socket: borrowing Socket, _ reply: Reply) throws(ZMQError) -> Bool {
+    let isFirstAccepted = try reply.envelope.forEachFrame { (frame) throws(ZMQError) in
       try socket.send(frame, more: true)
     }
     guard isFirstAccepted, try socket.send(magic.bytes, more: true) else { return false }
     // libzmq refuses a message at its first frame or not at all, except when the peer vanishes in the middle; then the whole
     // message is void and is sent again.
     guard try socket.send(verb.bytes, more: true) else { return false }
-    guard try send(id, on: socket) else { return false }
-    guard try send(status, on: socket) else { return false }
-    if body.count > Self.shareLimit {
-      var frame = try Message(sharing: body)
+    guard try send(reply.id, on: socket) else { return false }
+    guard try send(reply.status, on: socket) else { return false }
+    if reply.body.count > Self.shareLimit {
+      var frame = try Message(sharing: reply.body)
       guard try frame.send(on: socket.handle, more: true) else { return false }
     } else {
-      guard try send(body, on: socket) else { return false }
+      guard try send(reply.body, on: socket) else { return false }
     }
-    return try self.meta.write(meta) { (bytes) throws(ZMQError) in try socket.send(bytes, more: false) }
+    return try meta.write(reply.meta) { (bytes) throws(ZMQError) in try socket.send(bytes, more: false) }
   }
 
   private func send(_ id: ShortBytes, on socket: borrowing Socket) throws(ZMQError) -> Bool {

@@ -1,4 +1,5 @@
 internal import NubCap
+internal import NubStore
 internal import Synchronization
 
 /// Names a job inside this process: ids are scoped by tenant.
@@ -18,7 +19,7 @@ struct Asker: Sendable {
 
 /// A `call` or `put_cap` on its way through the worker.
 ///
-/// Everything up to `body` is fixed when the door thread makes the job. `askers` belongs to the door thread alone. The rest
+/// Everything up to `content` is fixed when the door thread makes the job. `askers` belongs to the door thread alone. The rest
 /// belongs to whichever stage holds the job: door, lane, committer, door again. Stages hand jobs on through queues whose locks
 /// order their accesses, and no two stages hold the same job: that is why it may be Sendable.
 final class Job: @unchecked Sendable {
@@ -31,19 +32,20 @@ final class Job: @unchecked Sendable {
   let key: JobKey
   let tenantName: ShortBytes
   let work: Work
-  let digest: JobDigest
+  let digest: ContentDigest
   let options: JobOptions
+  /// Frame 5 as it came; kept for the journal.
+  let rawOptions: [UInt8]
   /// Caps that came along, in wire form.
   let attachedCaps: [AttachedCap]
   let accepted: Monotonic
   let acceptedUnixMilliseconds: Int64
-  /// The payload, or the cap's wire form.
-  let body: JobBytes
+  private let content: JobContent
 
   /// Door thread only.
   var askers: [Asker]
 
-  /// The journal's entry that this job must leave when it is finished.
+  /// The journal's row that this job must leave when it is finished.
   var journal: JournalBatch?
   /// Whether it is suspected of having broken a sandbox, or a worker: it runs by itself from then on.
   var isSuspect = false
@@ -52,27 +54,51 @@ final class Job: @unchecked Sendable {
   var started: Monotonic?
   /// Set once, by the stage that ends the job.
   var outcome: JobOutcome?
+  /// The result that is recorded for this job's id already: that one counts, and is what the askers get.
+  var winner: RecordedResult?
   /// What a finished put, or the caps that came along, add to the store.
   var filedCaps: [FiledCap] = []
+  /// Whether it is in no table and nobody waits for it: it only has to leave the journal.
+  var isStray = false
   /// Set by the door thread, read by the lane.
   let isCancelled = Atomic<Bool>(false)
 
   init(
-    key: JobKey, tenantName: ShortBytes, work: Work, digest: JobDigest, options: JobOptions,
+    key: JobKey, work: Work, digest: ContentDigest, options: JobOptions, rawOptions: [UInt8],
     attachedCaps: [AttachedCap], accepted: Monotonic, acceptedUnixMilliseconds: Int64, asker: Asker?,
-    body: consuming JobBytes
+    content: consuming JobContent
   ) {
     self.key = key
-    self.tenantName = tenantName
+    tenantName = options.tenant
     self.work = work
     self.digest = digest
     self.options = options
+    self.rawOptions = rawOptions
     self.attachedCaps = attachedCaps
     self.accepted = accepted
     self.acceptedUnixMilliseconds = acceptedUnixMilliseconds
-    self.body = body
+    self.content = content
     askers = asker.map { [$0] } ?? []
   }
+
+  /// The job's frames 2, 3 and 4; good for as long as the job lives.
+  var id: UnsafeRawBufferPointer { content.id }
+  var operand: UnsafeRawBufferPointer { content.operand }
+  var body: UnsafeRawBufferPointer { content.body }
+
+  var verb: Verb {
+    switch work {
+    case .call: .call
+    case .putCap: .putCap
+    }
+  }
+
+  var isCall: Bool {
+    if case .call = work { true } else { false }
+  }
+
+  /// Whether caps must be in the directory before it runs.
+  var needsCaps: Bool { !options.caps.isEmpty || !attachedCaps.isEmpty }
 
   var mustRunAlone: Bool { isSuspect || options.fresh }
 
@@ -86,49 +112,27 @@ final class Job: @unchecked Sendable {
   }
 
   /// Bytes of memory that the job's content takes: what credit is counted in.
-  var byteCount: Int { attachedCaps.reduce(body.view.count) { $0 + $1.body.view.count } }
+  var byteCount: Int { attachedCaps.reduce(content.body.count) { $0 + $1.wire.count } }
 }
 
-/// A cap that came with a call.
-final class AttachedCap: @unchecked Sendable {
-  // Fixed from init on; the bytes are never written.
-  let body: JobBytes
-  init(_ body: consuming JobBytes) { self.body = body }
-}
-
-/// A cap that the host has checked, ready to be stored.
+/// A cap that the host has checked and a sandbox has filed, ready to be stored.
 struct FiledCap: Sendable {
-  var hash: CapHash
-  /// The union's selector.
-  var kind: UInt8
-  var references: [CapHash]
-  /// Whose bytes `wire` is: the job's body, or one of its attached caps.
+  var cap: CheckedCap
   var source: Source
 
+  /// Whose bytes are the cap's wire form.
   enum Source: Sendable {
     case body
     case attached(Int)
   }
 }
 
-/// How a job ended.
-struct JobOutcome: Sendable {
-  var status: Status
-  /// The function's result, or for an error the text for the producer.
-  var body: [UInt8] = []
-  var guestStatus: UInt32?
-  var retryAfterMilliseconds: UInt32?
-  var sandbox: UInt64 = 0
-  var queuedMicroseconds: UInt64 = 0
-  var runMicroseconds: UInt64 = 0
-
-  init(_ status: Status, _ body: [UInt8] = []) {
-    self.status = status
-    self.body = body
-  }
-
-  init(_ status: Status, message: String) {
-    self.status = status
-    body = Array(message.utf8)
+extension Job {
+  /// A filed cap's wire form; good for as long as the job lives.
+  func wire(of filed: FiledCap) -> UnsafeRawBufferPointer {
+    switch filed.source {
+    case .body: body
+    case .attached(let index): attachedCaps[index].wire
+    }
   }
 }

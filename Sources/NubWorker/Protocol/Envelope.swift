@@ -19,6 +19,15 @@ struct Envelope: Sendable, Equatable {
     }
   }
 
+  var frameCount: Int {
+    var count = 0
+    _ = forEachFrame { _ in
+      count += 1
+      return true
+    }
+    return count
+  }
+
   /// Calls `body` with each frame; stops at the first false.
   func forEachFrame<E>(_ body: (UnsafeRawBufferPointer) throws(E) -> Bool) throws(E) -> Bool {
     if packed.isEmpty { return true }

@@ -14,7 +14,7 @@ enum DecodedMessage {
 struct FrameDecoder: Sendable {
   var limits: ProtocolLimits
 
-  private static let magic: StaticString = "NUB1"
+  static let magic: StaticString = "NUB1"
 
   /// - Parameters:
   ///   - prefix: frames in front that the socket itself added (1 on a ROUTER); they do not count as envelope.

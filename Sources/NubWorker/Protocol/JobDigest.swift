@@ -1,37 +1,23 @@
 internal import NubCap
+internal import NubStore
 
-/// What makes two messages with one job id the same job: the first 16 bytes of the SHA-256 over verb, operand and body, each
-/// after its length as a u64, little-endian. Options do not count.
-struct JobDigest: Hashable, Sendable {
-  static let byteCount = 16
-
-  var low: UInt64
-  var high: UInt64
-
-  init(low: UInt64, high: UInt64) {
-    self.low = low
-    self.high = high
-  }
-
+extension ContentDigest {
+  /// What makes two messages with one job id the same job: the first 16 bytes of the SHA-256 over verb, operand and body, each
+  /// after its length as a u64, little-endian. Options do not count.
   init(verb: Verb, operand: UnsafeRawBufferPointer, body: UnsafeRawBufferPointer) {
     var sha = SHA256()
-    let name = verb.name
-    Self.add(UnsafeRawBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount), to: &sha)
-    Self.add(operand, to: &sha)
-    Self.add(body, to: &sha)
+    sha.add(verb.name.bytes)
+    sha.add(operand)
+    sha.add(body)
     let digest = sha.finalize()
-    (low, high) = digest.withUnsafeBytes {
-      ($0.loadUnaligned(as: UInt64.self), $0.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
-    }
+    // 32 bytes are more than the 16 that are needed.
+    self = digest.withUnsafeBytes { ContentDigest($0) }.unsafelyUnwrapped
   }
+}
 
-  /// The 16 bytes; the pointer is good during `body` only.
-  func withUnsafeBytes<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R {
-    Swift.withUnsafeBytes(of: (low, high), body)
-  }
-
-  private static func add(_ bytes: UnsafeRawBufferPointer, to sha: inout SHA256) {
-    Swift.withUnsafeBytes(of: UInt64(bytes.count).littleEndian) { sha.update($0) }
-    sha.update(bytes)
+extension SHA256 {
+  fileprivate mutating func add(_ bytes: UnsafeRawBufferPointer) {
+    withUnsafeBytes(of: UInt64(bytes.count).littleEndian) { update($0) }
+    update(bytes)
   }
 }

@@ -1,9 +1,10 @@
 internal import CZeroMQ
 
-/// A ZeroMQ context. Its `deinit` waits until every socket's `LINGER` is over, so close the sockets first.
+/// A ZeroMQ context. Each socket keeps it alive; when the last of them has been closed, `deinit` waits until what they sent has
+/// left or their `LINGER` is over.
 ///
 /// Thread-safe, as libzmq documents contexts to be; sockets are not.
-struct Context: ~Copyable, Sendable {
+final class Context: Sendable {
   // libzmq's contexts may be used from any thread (zmq_ctx_new(3)); the pointer itself never changes.
   nonisolated(unsafe) let handle: UnsafeMutableRawPointer
 

@@ -13,10 +13,13 @@ struct Socket: ~Copyable {
   }
 
   let handle: UnsafeMutableRawPointer
+  // zmq_ctx_term blocks while a socket is open, so the context must not go first.
+  private let context: Context
 
-  init(_ context: borrowing Context, _ kind: Kind) throws(ZMQError) {
+  init(_ context: Context, _ kind: Kind) throws(ZMQError) {
     guard let handle = zmq_socket(context.handle, kind.rawValue) else { throw .last("zmq_socket(\(kind))") }
     self.handle = handle
+    self.context = context
   }
 
   deinit {

@@ -1,4 +1,5 @@
 internal import NubCap
+internal import NubStore
 
 /// A call as a lane hands it to its sandbox. The payload is the job's and outlives the batch.
 struct EngineCall {
@@ -32,11 +33,13 @@ enum EngineResult {
 }
 
 /// One sandbox of whichever engine, owned by one lane's thread.
-protocol Engine: AnyObject {
+protocol LaneEngine: AnyObject {
   /// Unique in the process.
   var sandboxID: UInt64 { get }
   /// Whether it refuses further work and must be replaced.
   var isPoisoned: Bool { get }
+  /// Kills the call that runs, from any thread; does nothing if none runs.
+  var interrupt: @Sendable () -> Void { get }
   /// Runs the calls in one VM entry. `deliver` is called once per call, in order, as results are published, with the call's index and
   /// its run time in microseconds.
   func run(_ calls: UnsafeBufferPointer<EngineCall>, deliver: (Int, consuming EngineResult, UInt32) -> Void)
@@ -65,11 +68,17 @@ struct EngineError: Error {
 }
 
 /// Makes sandboxes for lanes.
-protocol EngineSource: Sendable {
+protocol LaneEngineSource: Sendable {
   /// As replies and the store name it: `kvm` or `inprocess`.
   var name: String { get }
+  /// The same for the store.
+  var kind: NubStore.Engine { get }
+  /// What the store should name as what computed the results.
+  var image: ImageRecord? { get }
+  /// What the guest offers.
+  var functions: [(id: UInt32, name: String)] { get }
   /// - Parameter caps: what the sandbox asks when its guest needs a cap.
-  func makeEngine(caps: any CapSupply) throws(EngineError) -> any Engine
+  func makeEngine(caps: any CapSupply) throws(EngineError) -> any LaneEngine
 }
 
 /// Supplies caps to a guest that asks (host function 1). Called on the lane's thread while its sandbox runs.
