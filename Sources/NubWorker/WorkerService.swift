@@ -101,7 +101,8 @@ struct WorkerService: ~Copyable {
       let image = try source.image.map { (image) throws(StoreError) in try writer.image(image) }
       loop = Handover(
         CommitLoop(
-          committer: committer, writer: writer, queue: queue, outbox: outbox, engine: source.kind, image: image,
+          committer: committer, writer: writer, queue: queue, outbox: outbox, engine: source.kind,
+          image: image,
           retention: RetentionPolicy(), logger: logger))
       for _ in 0..<configuration.lanes { readers.append(Handover(try store.makeReader())) }
     } catch {
@@ -154,7 +155,8 @@ struct WorkerService: ~Copyable {
       "functions":[\(functions.joined(separator: ","))]}
       """
     return DeskIdentity(
-      name: configuration.name, engine: source.name, version: configuration.version, pingBody: Array(body.utf8))
+      name: configuration.name, engine: source.name, version: configuration.version,
+      pingBody: Array(body.utf8))
   }
 }
 

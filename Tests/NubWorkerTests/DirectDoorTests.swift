@@ -25,7 +25,9 @@ func hash(ofCap wire: [UInt8]) throws -> CapHash { try CapView(validating: wire.
     #expect(reply.status == .ok)
     #expect(reply.id == bytes("a"))
     #expect(reply.text == "hello")
-    #expect(reply.meta.hasPrefix("{\"worker\":\"test\",\"engine\":\"\(TestEngine.available.rawValue)\",\"sandbox\":"))
+    #expect(
+      reply.meta.hasPrefix(
+        "{\"worker\":\"test\",\"engine\":\"\(TestEngine.available.rawValue)\",\"sandbox\":"))
   }
 
   @Test func `a job that has a result is answered from the store and not run again`() throws {
@@ -55,8 +57,10 @@ func hash(ofCap wire: [UInt8]) throws -> CapHash { try CapView(validating: wire.
   }
 
   @Test func `job ids of different tenants do not meet`() throws {
-    let mine = try dealer.ask(job(id: bytes("t"), operand: u32(echo), body: bytes("1"), [bytes(#"{"tenant":"a"}"#)]))
-    let yours = try dealer.ask(job(id: bytes("t"), operand: u32(echo), body: bytes("2"), [bytes(#"{"tenant":"b"}"#)]))
+    let mine = try dealer.ask(
+      job(id: bytes("t"), operand: u32(echo), body: bytes("1"), [bytes(#"{"tenant":"a"}"#)]))
+    let yours = try dealer.ask(
+      job(id: bytes("t"), operand: u32(echo), body: bytes("2"), [bytes(#"{"tenant":"b"}"#)]))
     #expect(mine.text == "1" && yours.text == "2")
     let other = try dealer.ask(
       job("get_result", id: bytes("q"), operand: [], body: bytes("t"), [bytes(#"{"tenant":"c"}"#)]))
@@ -91,7 +95,8 @@ func hash(ofCap wire: [UInt8]) throws -> CapHash { try CapView(validating: wire.
 
   @Test func `an unknown function is named as such and not recorded`() throws {
     #expect(try dealer.ask(job(id: bytes("u"), operand: u32(9_999))).status == .unknownFunction)
-    #expect(try dealer.ask(job("get_result", id: bytes("q"), operand: [], body: bytes("u"))).status == .notFound)
+    #expect(
+      try dealer.ask(job("get_result", id: bytes("q"), operand: [], body: bytes("u"))).status == .notFound)
   }
 
   @Test func `a job that faults twice ends alone, and its neighbours do not notice`() throws {
@@ -116,7 +121,9 @@ func hash(ofCap wire: [UInt8]) throws -> CapHash { try CapView(validating: wire.
   @Test func `a job that runs too long is ended at its deadline`() throws {
     try #require(TestEngine.available == .kvm, "deadlines need KVM")
     let reply = try dealer.ask(
-      job(id: bytes("d"), operand: u32(17), body: [UInt8](repeating: 0, count: 8), [bytes(#"{"deadline_ms":50}"#)]))
+      job(
+        id: bytes("d"), operand: u32(17), body: [UInt8](repeating: 0, count: 8),
+        [bytes(#"{"deadline_ms":50}"#)]))
     #expect(reply.status == .deadlineExceeded)
   }
 
@@ -126,7 +133,9 @@ func hash(ofCap wire: [UInt8]) throws -> CapHash { try CapView(validating: wire.
   }
 
   @Test func `a thousand jobs come back, each with its own result`() throws {
-    for index in 0..<1_000 { try dealer.send(job(id: bytes("j\(index)"), operand: u32(echo), body: bytes("\(index)"))) }
+    for index in 0..<1_000 {
+      try dealer.send(job(id: bytes("j\(index)"), operand: u32(echo), body: bytes("\(index)")))
+    }
     var seen = Set<[UInt8]>()
     for _ in 0..<1_000 {
       let reply = try dealer.reply()
@@ -139,7 +148,8 @@ func hash(ofCap wire: [UInt8]) throws -> CapHash { try CapView(validating: wire.
 
   @Test func `malformed messages do no harm`() throws {
     let garbage: [[[UInt8]]] = [
-      [[]], [bytes("NUB2")], [bytes("NUB1")], [bytes("NUB1"), bytes("call"), [UInt8](repeating: 1, count: 1 << 20)],
+      [[]], [bytes("NUB2")], [bytes("NUB1")],
+      [bytes("NUB1"), bytes("call"), [UInt8](repeating: 1, count: 1 << 20)],
       [[UInt8](repeating: 0xFF, count: 100)], [[UInt8]](repeating: [1], count: 200),
     ]
     for message in garbage { try dealer.send(message) }
@@ -163,7 +173,8 @@ func hash(ofCap wire: [UInt8]) throws -> CapHash { try CapView(validating: wire.
   @Test func `a cap is put once and then known`() throws {
     let wire = dataCap(bytes("some bytes\n"))
     let hash = try hash(ofCap: wire)
-    #expect(try dealer.ask(job("find_missing", id: bytes("m"), operand: [], body: hash.bytes)).body == hash.bytes)
+    #expect(
+      try dealer.ask(job("find_missing", id: bytes("m"), operand: [], body: hash.bytes)).body == hash.bytes)
     let put = try dealer.ask(job("put_cap", id: bytes("1"), operand: hash.bytes, body: wire))
     #expect(put.status == .ok && put.body == hash.bytes && !put.isDuplicate)
     #expect(try dealer.ask(job("find_missing", id: bytes("m"), operand: [], body: hash.bytes)).body.isEmpty)
@@ -175,7 +186,9 @@ func hash(ofCap wire: [UInt8]) throws -> CapHash { try CapView(validating: wire.
   @Test func `a put that is wrong says how`() throws {
     let wire = dataCap(bytes("x"))
     let other = try hash(ofCap: dataCap(bytes("y")))
-    #expect(try dealer.ask(job("put_cap", id: bytes("1"), operand: other.bytes, body: wire)).status == .hashMismatch)
+    #expect(
+      try dealer.ask(job("put_cap", id: bytes("1"), operand: other.bytes, body: wire)).status == .hashMismatch
+    )
     #expect(try dealer.ask(job("put_cap", id: bytes("2"), operand: [], body: [9, 9])).status == .capInvalid)
     #expect(try dealer.ask(job("put_cap", id: bytes("3"), operand: [], body: [])).status == .capInvalid)
     #expect(try dealer.ask(job("get_cap", id: bytes("4"), operand: other.bytes)).status == .notFound)
@@ -196,7 +209,8 @@ func hash(ofCap wire: [UInt8]) throws -> CapHash { try CapView(validating: wire.
     let hash = try hash(ofCap: dataCap(bytes("absent")))
     let reply = try dealer.ask(job(id: bytes("1"), operand: u32(258), body: hash.bytes))
     #expect(reply.status == .capMissing && reply.body == hash.bytes)
-    let named = try dealer.ask(job(id: bytes("2"), operand: u32(echo), [bytes("{\"caps\":[\"\(hash.hex)\"]}")]))
+    let named = try dealer.ask(
+      job(id: bytes("2"), operand: u32(echo), [bytes("{\"caps\":[\"\(hash.hex)\"]}")]))
     #expect(named.status == .capMissing && named.body == hash.bytes)
   }
 
@@ -215,7 +229,9 @@ func hash(ofCap wire: [UInt8]) throws -> CapHash { try CapView(validating: wire.
     let yours = [bytes(#"{"tenant":"b"}"#)]
     _ = try dealer.ask(job("put_cap", id: bytes("1"), operand: [], body: wire, mine))
     #expect(try dealer.ask(job("get_cap", id: bytes("2"), operand: hash.bytes, body: [], mine)).body == wire)
-    #expect(try dealer.ask(job("get_cap", id: bytes("3"), operand: hash.bytes, body: [], yours)).status == .notFound)
+    #expect(
+      try dealer.ask(job("get_cap", id: bytes("3"), operand: hash.bytes, body: [], yours)).status == .notFound
+    )
     let reply = try dealer.ask(job(id: bytes("4"), operand: u32(258), body: hash.bytes, yours))
     #expect(reply.status == .capMissing)
   }

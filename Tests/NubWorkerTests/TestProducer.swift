@@ -21,7 +21,8 @@ struct TestReply {
     envelope = Array(frames[..<start])
     id = frames[start + 2]
     status = try #require(
-      Status(rawValue: frames[start + 3].enumerated().reduce(0) { $0 | UInt32($1.element) << (8 * $1.offset) }))
+      Status(
+        rawValue: frames[start + 3].enumerated().reduce(0) { $0 | UInt32($1.element) << (8 * $1.offset) }))
     body = frames[start + 4]
     meta = String(decoding: frames[start + 5], as: UTF8.self)
   }
@@ -100,7 +101,8 @@ final class TestWorker {
   private(set) var endpoints: [String] = []
 
   init(
-    _ directory: TestDirectory, doors: [WorkerConfiguration.Door], lanes: Int = 2, engine: WorkerConfiguration.Engine = TestEngine.available,
+    _ directory: TestDirectory, doors: [WorkerConfiguration.Door], lanes: Int = 2,
+    engine: WorkerConfiguration.Engine = TestEngine.available,
     _ change: (inout WorkerConfiguration) -> Void = { _ in }
   ) throws {
     var configuration = WorkerConfiguration(

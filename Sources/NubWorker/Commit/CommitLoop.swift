@@ -94,7 +94,9 @@ final class CommitLoop {
       try addResult(of: job, now)
       if let batch = job.journal { leaving[batch.id, default: (batch, 0)].count += 1 }
     }
-    for (id, entry) in leaving where entry.batch.unfinished <= entry.count { batch.journalDeletions.append(id) }
+    for (id, entry) in leaving where entry.batch.unfinished <= entry.count {
+      batch.journalDeletions.append(id)
+    }
     for put in work.skippedPuts {
       batch.capUses.append(CapUse(hash: put.hash, skips: 1, lastUsedMilliseconds: now))
     }
@@ -135,7 +137,8 @@ final class CommitLoop {
     batch.finished.append(
       FinishedJob(
         tenant: try tenant(job.tenantName), jobID: .memory(job.id), verb: job.verb.rawValue,
-        operand: .memory(job.operand), digest: job.digest, attempts: job.attempt, status: outcome.status.rawValue,
+        operand: .memory(job.operand), digest: job.digest, attempts: job.attempt,
+        status: outcome.status.rawValue,
         guestStatus: outcome.guestStatus, body: isOK ? .array(outcome.body) : .empty,
         message: isOK ? .empty : .array(outcome.body), engine: engine, image: image, sandbox: outcome.sandbox,
         queuedMicroseconds: outcome.queuedMicroseconds, runMicroseconds: outcome.runMicroseconds,

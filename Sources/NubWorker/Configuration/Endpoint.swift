@@ -29,9 +29,11 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
       self.attachment = .bind
     }
     let transports = ["tcp://", "ipc://", "inproc://"]
-    guard let transport = transports.first(where: { address.hasPrefix($0) }), address.count > transport.count else {
+    guard let transport = transports.first(where: { address.hasPrefix($0) }), address.count > transport.count
+    else {
       throw WorkerError(
-        .configuration, "\"\(text)\" is not an endpoint: expected tcp://HOST:PORT, ipc://PATH or inproc://NAME")
+        .configuration,
+        "\"\(text)\" is not an endpoint: expected tcp://HOST:PORT, ipc://PATH or inproc://NAME")
     }
     self.address = address
   }

@@ -77,30 +77,36 @@ public struct WorkerConfiguration: Sendable {
     func check(_ isGood: Bool, _ message: @autoclosure () -> String) throws(WorkerError) {
       guard isGood else { throw WorkerError(.configuration, message()) }
     }
-    try check(!name.isEmpty && name.utf8.count <= 64, "name has \(name.utf8.count) bytes; 1 to 64 are allowed")
+    try check(
+      !name.isEmpty && name.utf8.count <= 64, "name has \(name.utf8.count) bytes; 1 to 64 are allowed")
     try check(!doors.isEmpty, "there is no door: nothing could reach this worker")
     try check(doors.count <= 64, "\(doors.count) doors; at most 64 are allowed")
     try check(!storePath.isEmpty, "storePath is empty")
     try check((1...1_024).contains(lanes), "lanes is \(lanes); 1 to 1024 are allowed")
     try check((1...1 << 20).contains(maximumJobs), "maximumJobs is \(maximumJobs); 1 to 1048576 are allowed")
     try check(
-      (1 << 20...1 << 40).contains(maximumJobBytes), "maximumJobBytes is \(maximumJobBytes); at least 1 MiB is needed")
+      (1 << 20...1 << 40).contains(maximumJobBytes),
+      "maximumJobBytes is \(maximumJobBytes); at least 1 MiB is needed")
     try check(
       (1 << 10...240 << 20).contains(maximumBodyBytes),
       "maximumBodyBytes is \(maximumBodyBytes); 1 KiB to 240 MiB are allowed")
     try check(
       maximumMessageBytes >= maximumBodyBytes && maximumMessageBytes <= 1 << 32,
-      "maximumMessageBytes is \(maximumMessageBytes); maximumBodyBytes (\(maximumBodyBytes)) to 4 GiB are allowed")
+      "maximumMessageBytes is \(maximumMessageBytes); maximumBodyBytes (\(maximumBodyBytes)) to 4 GiB are allowed"
+    )
     try check((1...4_096).contains(batchJobs), "batchJobs is \(batchJobs); 1 to 4096 are allowed")
     try check(maximumRunMilliseconds >= 1, "maximumRunMilliseconds is 0")
     try check(
-      (0...3_600_000).contains(drainMilliseconds), "drainMilliseconds is \(drainMilliseconds); at most an hour is allowed")
+      (0...3_600_000).contains(drainMilliseconds),
+      "drainMilliseconds is \(drainMilliseconds); at most an hour is allowed")
     try check(
-      (0...600_000).contains(lingerMilliseconds), "lingerMilliseconds is \(lingerMilliseconds); at most ten minutes are allowed")
+      (0...600_000).contains(lingerMilliseconds),
+      "lingerMilliseconds is \(lingerMilliseconds); at most ten minutes are allowed")
     for endpoint in endpoints where endpoint.leavesMachine && !allowsInsecure {
       throw WorkerError(
         .configuration,
-        "\(endpoint.address) can be reached from other machines and is not encrypted; use CURVE keys, or --insecure")
+        "\(endpoint.address) can be reached from other machines and is not encrypted; use CURVE keys, or --insecure"
+      )
     }
   }
 

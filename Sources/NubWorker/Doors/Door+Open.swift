@@ -22,7 +22,8 @@ extension Door {
         return (Door(index: index, router: socket, poller: &poller), [bound])
       case .pipeline(let jobs, let replies):
         // What ZeroMQ holds when the worker dies is lost, so it holds no more than a few batches (docs: delivery).
-        options.receiveHighWaterMark = Int32(clamping: min(configuration.maximumJobs, 2 * configuration.batchJobs))
+        options.receiveHighWaterMark = Int32(
+          clamping: min(configuration.maximumJobs, 2 * configuration.batchJobs))
         // The collector first: there is no use in jobs whose replies have nowhere to go.
         let output = try Socket(context, .push)
         try output.apply(options)

@@ -50,7 +50,8 @@ extension FrontDesk {
     if join(request, key, digest, asker) { return }
     guard phase == .serving, !credit.isExhausted else {
       metrics.refused(.unavailable)
-      return reply(to: asker, unavailable(phase == .serving ? "the worker is at its limit" : "the worker is draining"))
+      return reply(
+        to: asker, unavailable(phase == .serving ? "the worker is at its limit" : "the worker is draining"))
     }
     let job = makeJob(request, key, digest, asker, journaled: door.kind == .pipeline)
     enter(job)
@@ -71,7 +72,9 @@ extension FrontDesk {
       return true
     case .putCap(let claim?):
       // Only a put with the same bytes is the same put: a wrong claim must not get another's answer.
-      guard let job = puts[PutKey(tenant: key.tenant, hash: claim)], job.digest == digest else { return false }
+      guard let job = puts[PutKey(tenant: key.tenant, hash: claim)], job.digest == digest else {
+        return false
+      }
       job.askers.append(asker)
       return true
     default:
@@ -121,7 +124,11 @@ extension FrontDesk {
       try parts.reader.snapshot { () throws(StoreError) in
         for candidate in candidates {
           if try answerFromStore(candidate.job) { continue }
-          if candidate.door.kind == .pipeline { arrived.append(candidate.job) } else { ready.append(candidate.job) }
+          if candidate.door.kind == .pipeline {
+            arrived.append(candidate.job)
+          } else {
+            ready.append(candidate.job)
+          }
         }
       }
     } catch {

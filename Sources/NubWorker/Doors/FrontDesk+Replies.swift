@@ -83,7 +83,8 @@ extension FrontDesk {
   private func reply(to asker: Asker, _ status: Status, _ body: [UInt8], _ meta: ReplyMeta) {
     send(
       Reply(
-        envelope: asker.envelope, id: asker.id, status: status, body: body, meta: meta, credit: nil, since: .now),
+        envelope: asker.envelope, id: asker.id, status: status, body: body, meta: meta, credit: nil,
+        since: .now),
       through: parts.doors[asker.door])
   }
 

@@ -39,7 +39,8 @@ struct JobContent: ~Copyable {
     let count = id.count + operand.count + copied.count
     memory = .allocate(byteCount: max(1, count), alignment: 16)
     var position = 0
-    func place(_ bytes: UnsafeRawBufferPointer, at memory: UnsafeMutableRawPointer) -> UnsafeRawBufferPointer {
+    func place(_ bytes: UnsafeRawBufferPointer, at memory: UnsafeMutableRawPointer) -> UnsafeRawBufferPointer
+    {
       let target = memory + position
       if let source = bytes.baseAddress { target.copyMemory(from: source, byteCount: bytes.count) }
       position += bytes.count

@@ -25,7 +25,9 @@ enum JournalCodec {
       guard cursor.byte() == version else { return false }
       var frames: [UnsafeRawBufferPointer] = []
       while !cursor.isAtEnd {
-        guard let door = cursor.u16(), let count = cursor.u16(), count <= ProtocolLimits.frames + 1 else { return false }
+        guard let door = cursor.u16(), let count = cursor.u16(), count <= ProtocolLimits.frames + 1 else {
+          return false
+        }
         frames.removeAll(keepingCapacity: true)
         for _ in 0..<count {
           guard let size = cursor.u32(), let frame = cursor.take(Int(size)) else { return false }

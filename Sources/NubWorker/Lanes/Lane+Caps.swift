@@ -77,14 +77,17 @@ extension Lane {
     return missing
   }
 
-  private func put(_ wire: UnsafeRawBufferPointer, _ hash: CapHash, _ engine: any LaneEngine) throws(RequestError) {
+  private func put(_ wire: UnsafeRawBufferPointer, _ hash: CapHash, _ engine: any LaneEngine)
+    throws(RequestError)
+  {
     let guestHash: CapHash
     do throws(EngineError) {
       guestHash = try engine.put(wire)
     } catch {
       switch error.code {
       // The host has decoded it, so it is the guest that is wrong.
-      case .capRefused, .fault: throw RequestError(.internal, "the sandbox could not file the cap: \(error.message)")
+      case .capRefused, .fault:
+        throw RequestError(.internal, "the sandbox could not file the cap: \(error.message)")
       case .tooLarge: throw RequestError(.tooLarge, error.message)
       case .unavailable: throw RequestError(.unavailable, error.message)
       }

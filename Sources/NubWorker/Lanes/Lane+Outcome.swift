@@ -32,7 +32,8 @@ extension Lane {
       // Earlier jobs may have damaged a used sandbox, so a fault counts only if the job had a fresh one to itself.
       guard wasAlone, job.isSuspect else {
         job.isSuspect = true
-        logger.debug("a job faulted and is tried again alone", metadata: ["id": "\(job.key.id)", "fault": "\(message)"])
+        logger.debug(
+          "a job faulted and is tried again alone", metadata: ["id": "\(job.key.id)", "fault": "\(message)"])
         queue.giveBack([job])
         return
       }

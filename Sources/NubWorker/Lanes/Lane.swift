@@ -40,7 +40,9 @@ final class Lane {
   /// Runs until the queue is closed.
   func run() {
     while let batch = queue.take(preferring: tenant) {
-      for job in batch.expired { end(job, JobOutcome(.deadlineExceeded, message: "expired before it started")) }
+      for job in batch.expired {
+        end(job, JobOutcome(.deadlineExceeded, message: "expired before it started"))
+      }
       if !batch.items.isEmpty { run(batch) }
       handOver()
     }

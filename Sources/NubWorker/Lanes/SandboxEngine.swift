@@ -36,7 +36,8 @@ final class SandboxEngine: LaneEngine {
             function: call.function, payload: call.payload,
             deadline: call.deadlineMilliseconds.map { .milliseconds(Int64($0)) }))
       }
-      sandbox.runBatch(UnsafeBufferPointer(rebasing: guestCalls[..<calls.count])) { index, outcome, microseconds in
+      sandbox.runBatch(UnsafeBufferPointer(rebasing: guestCalls[..<calls.count])) {
+        index, outcome, microseconds in
         deliver(index, EngineResult(outcome), microseconds)
       }
     }
@@ -53,7 +54,9 @@ final class SandboxEngine: LaneEngine {
       guard let hash = CapHash(bytes) else {
         throw EngineError(code: .fault, message: "the guest answered a put with \(bytes.count) bytes")
       }
-      guard hash != .refused else { throw EngineError(code: .capRefused, message: "the guest could not decode it") }
+      guard hash != .refused else {
+        throw EngineError(code: .capRefused, message: "the guest could not decode it")
+      }
       return hash
     case .guestError(let status, let detail):
       throw EngineError(
@@ -144,7 +147,8 @@ struct SandboxEngineSource: LaneEngineSource {
       switch configuration.engine {
       case .kvm:
         template = try SandboxTemplate(
-          kvm: try .builtIn(), configuration: sandboxes, hostFunctions: functions, logger: configuration.logger)
+          kvm: try .builtIn(), configuration: sandboxes, hostFunctions: functions,
+          logger: configuration.logger)
       case .inprocess:
         template = try SandboxTemplate(
           inProcess: sandboxes, hostFunctions: functions, logger: configuration.logger)
@@ -172,7 +176,9 @@ struct SandboxEngineSource: LaneEngineSource {
 
   /// Host function 1.
   private static func fetch(_ call: HostCall) throws -> [UInt8] {
-    guard let context = call.context as? GuestContext else { throw HostError(status: HostError.failed, "no store") }
+    guard let context = call.context as? GuestContext else {
+      throw HostError(status: HostError.failed, "no store")
+    }
     guard call.argument.count.isMultiple(of: CapHash.byteCount) else {
       throw HostError(status: HostError.failed, "the argument is hashes of 32 bytes each")
     }
