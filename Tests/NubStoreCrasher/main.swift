@@ -26,7 +26,7 @@ func load(_ path: String, commits: Int) throws(StoreError) {
   let store = try SQLiteStore(path: path, options: options)
   let writer = try store.makeWriter(identity())
   for row in try writer.takeOver() {
-    say("T \(row.id.rawValue)")
+    say("T \(row.id.rawValue) t\(row.id.rawValue)")
     var batch = CommitBatch()
     batch.journalUpdates = [JournalUpdate(id: row.id, attempts: row.attempts + 1)]
     try writer.commit(batch) { _, _ in }
@@ -47,7 +47,7 @@ func load(_ path: String, commits: Int) throws(StoreError) {
       JournalAddition(id: journal, count: 8, jobs: .array(Sample.bytes(name, count: 3_000)))
     ]
     try writer.commit(batch) { _, _ in }
-    say("J \(journal.rawValue)")
+    say("J \(journal.rawValue) \(name)-0")
 
     batch.removeAll()
     batch.finished = (0..<8).map { Sample.job("\(name)-\($0)") }
