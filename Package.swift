@@ -88,13 +88,15 @@ let package = Package(
 
     .testTarget(name: "NubCapTests", dependencies: ["NubCap", "NubCapJSON"]),
     .testTarget(name: "NubCapJSONTests", dependencies: ["NubCap", "NubCapJSON"]),
+    .target(name: "NubStoreSamples", dependencies: ["NubStore", "NubCap"], path: "Tests/NubStoreSamples"),
     // A process to be killed in the middle of a commit.
     .executableTarget(
-      name: "NubStoreCrasher", dependencies: ["NubStore"], path: "Tests/NubStoreCrasher"),
+      name: "NubStoreCrasher", dependencies: ["NubStore", "NubStoreSamples", "NubCap"],
+      path: "Tests/NubStoreCrasher"),
     .testTarget(
       name: "NubStoreTests",
       dependencies: [
-        "NubStore", "NubStoreCrasher", "NubCap",
+        "NubStore", "NubStoreSamples", "NubStoreCrasher", "NubCap",
         .product(name: "GRDBSQLite", package: "GRDB.swift"),
       ]),
     .testTarget(

@@ -35,7 +35,8 @@ struct ResultQuery {
 
   private mutating func addTenant(_ filter: ResultFilter, _ db: Database) throws {
     guard let name = filter.tenant else { return }
-    guard let tenant = try Int64.fetchOne(db, sql: "SELECT tenant FROM tenants WHERE name = ?", arguments: [name])
+    guard
+      let tenant = try Int64.fetchOne(db, sql: "SELECT tenant FROM tenants WHERE name = ?", arguments: [name])
     else {
       isEmpty = true
       return
@@ -76,7 +77,8 @@ struct ResultQuery {
   /// `FROM` and `WHERE` for the rows numbered `low..<high`.
   var source: String {
     let hint = index.map { "INDEXED BY \($0)" } ?? "NOT INDEXED"
-    return "FROM jobs j \(hint) WHERE " + (["j.seq >= ?", "j.seq < ?"] + conditions).joined(separator: " AND ")
+    return "FROM jobs j \(hint) WHERE "
+      + (["j.seq >= ?", "j.seq < ?"] + conditions).joined(separator: " AND ")
   }
 
   func arguments(low: Int64, high: Int64) -> StatementArguments {

@@ -24,8 +24,10 @@ extension ResultRow {
       seq: row[0], jobID: Array(id), tenant: row[2] ?? "", verb: Names.word(row[3], in: Names.verbs),
       function: name ?? number.map { String($0) } ?? Hex.text(operand ?? Data()),
       state: Names.word(row[7], in: Names.states), status: row[8], guestStatus: row[9], message: row[10],
-      resultBytes: row[11], attempts: row[12], worker: row[13] ?? "", engine: Names.word(row[14], in: Names.engines),
-      image: row[15], sandbox: UInt64(bitPattern: sandbox), queuedMicroseconds: row[17], runMicroseconds: row[18],
+      resultBytes: row[11], attempts: row[12], worker: row[13] ?? "",
+      engine: Names.word(row[14], in: Names.engines),
+      image: row[15], sandbox: UInt64(bitPattern: sandbox), queuedMicroseconds: row[17],
+      runMicroseconds: row[18],
       acceptedMilliseconds: row[19], finishedMilliseconds: row[20])
   }
 }

@@ -36,7 +36,8 @@ struct ResultScan {
 
   private func descending(_ db: Database, from start: Int64, to first: Int64) throws -> Outcome {
     let isRanked = order != .newest
-    let sql = "SELECT j.seq, \(key) \(query.source) ORDER BY \(isRanked ? "2 DESC, j.seq DESC" : "j.seq DESC") LIMIT ?"
+    let sql =
+      "SELECT j.seq, \(key) \(query.source) ORDER BY \(isRanked ? "2 DESC, j.seq DESC" : "j.seq DESC") LIMIT ?"
     let statement = try db.makeStatement(sql: sql)
     var hits: [Hit] = []
     var high = start + 1
@@ -50,7 +51,8 @@ struct ResultScan {
         hits.sort { ($0.key, $0.seq) > ($1.key, $1.seq) }
         hits.removeLast(max(0, hits.count - limit))
       } else if hits.count == limit {
-        return Outcome(hits: hits, next: hits.last.flatMap { $0.seq > first ? PageCursor(position: $0.seq) : nil })
+        return Outcome(
+          hits: hits, next: hits.last.flatMap { $0.seq > first ? PageCursor(position: $0.seq) : nil })
       }
       high = low
       if ContinuousClock.now > deadline { break }
@@ -69,7 +71,8 @@ struct ResultScan {
       let began = ContinuousClock.now
       hits += try fetch(statement, low, high, limit - hits.count)
       if hits.count == limit {
-        return Outcome(hits: hits, next: hits.last.flatMap { $0.seq < last ? PageCursor(position: $0.seq) : nil })
+        return Outcome(
+          hits: hits, next: hits.last.flatMap { $0.seq < last ? PageCursor(position: $0.seq) : nil })
       }
       low = high
       if ContinuousClock.now > deadline { break }
@@ -92,6 +95,7 @@ struct ResultScan {
   }
 
   private static func next(_ window: Int64, took: Duration) -> Int64 {
-    took < .milliseconds(10) ? min(window * 4, largestWindow) : took > .milliseconds(40) ? max(window / 2, 256) : window
+    took < .milliseconds(10)
+      ? min(window * 4, largestWindow) : took > .milliseconds(40) ? max(window / 2, 256) : window
   }
 }

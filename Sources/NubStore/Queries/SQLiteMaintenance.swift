@@ -77,7 +77,8 @@ public final class SQLiteMaintenance: StoreMaintenance {
   }
 
   /// A request goes back into the journal, owned by nobody, in the same transaction in which its result goes.
-  private func retry(_ jobs: [Int64], dryRun: Bool) throws(StoreError) -> (retried: Int, withoutRequest: Int) {
+  private func retry(_ jobs: [Int64], dryRun: Bool) throws(StoreError) -> (retried: Int, withoutRequest: Int)
+  {
     if dryRun {
       let retried = try queries.countRequests(of: jobs)
       return (retried, jobs.count - retried)

@@ -8,7 +8,8 @@ extension SQLiteQueries {
   }
 
   public func caps(
-    _ filter: CapFilter, limit: Int = 50, after cursor: PageCursor? = nil, budget: Duration = .milliseconds(100)
+    _ filter: CapFilter, limit: Int = 50, after cursor: PageCursor? = nil,
+    budget: Duration = .milliseconds(100)
   ) throws(StoreError) -> Page<CapRow> {
     guard (1...10_000).contains(limit) else {
       throw StoreError(.misuse, "a page has 1 to 10000 rows, not \(limit)")
@@ -24,7 +25,8 @@ extension SQLiteQueries {
     }
     if let tenant = filter.tenant {
       conditions.append(
-        "EXISTS (SELECT 1 FROM cap_tenants s JOIN tenants t ON t.tenant = s.tenant WHERE s.cap = c.cap AND t.name = ?)")
+        "EXISTS (SELECT 1 FROM cap_tenants s JOIN tenants t ON t.tenant = s.tenant WHERE s.cap = c.cap AND t.name = ?)"
+      )
       arguments.append(tenant)
     }
     if let limit = filter.unusedSince {
@@ -74,7 +76,8 @@ extension SQLiteQueries {
           db, sql: "SELECT count(*) FROM cap_refs WHERE child_hash = ?", arguments: [bytes]) ?? 0,
         tenants: try String.fetchAll(
           db,
-          sql: "SELECT t.name FROM cap_tenants s JOIN tenants t ON t.tenant = s.tenant WHERE s.cap = ? ORDER BY t.name",
+          sql:
+            "SELECT t.name FROM cap_tenants s JOIN tenants t ON t.tenant = s.tenant WHERE s.cap = ? ORDER BY t.name",
           arguments: [cap]))
     }
   }
@@ -83,7 +86,8 @@ extension SQLiteQueries {
     let bytes = Data(hash.bytes)
     return try read { db in
       try Data.fetchOne(
-        db, sql: "SELECT b.wire FROM caps c JOIN cap_bodies b ON b.cap = c.cap WHERE c.hash = ?", arguments: [bytes]
+        db, sql: "SELECT b.wire FROM caps c JOIN cap_bodies b ON b.cap = c.cap WHERE c.hash = ?",
+        arguments: [bytes]
       ).map { Array($0) }
     }
   }

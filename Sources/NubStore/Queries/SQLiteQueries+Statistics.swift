@@ -16,7 +16,10 @@ extension SQLiteQueries {
       }
       if jobs > failures { byStatus["ok"] = jobs - failures }
       let caps = try Row.fetchOne(
-        db, sql: "SELECT count(*), coalesce(sum(size), 0), coalesce(sum(puts), 0), coalesce(sum(skips), 0) FROM caps")
+        db,
+        sql:
+          "SELECT count(*), coalesce(sum(size), 0), coalesce(sum(puts), 0), coalesce(sum(skips), 0) FROM caps"
+      )
       let pageSize = try number("PRAGMA page_size")
       return StoreStatistics(
         jobs: jobs, jobsByStatus: byStatus,
@@ -24,10 +27,13 @@ extension SQLiteQueries {
         pendingBatches: try number("SELECT count(*) FROM journal"),
         caps: caps?[0] ?? 0, capBytes: caps?[1] ?? 0, capPuts: caps?[2] ?? 0, capSkips: caps?[3] ?? 0,
         tenants: try number("SELECT count(*) FROM tenants"),
-        liveWorkers: try Row.fetchAll(db, sql: "SELECT worker, name FROM workers WHERE ended_ms IS NULL ORDER BY worker")
-          .filter { OpenFileLock.isHeld(StoreFile.livenessPath(path, worker: $0[0])) }.map { $0[1] },
+        liveWorkers: try Row.fetchAll(
+          db, sql: "SELECT worker, name FROM workers WHERE ended_ms IS NULL ORDER BY worker"
+        )
+        .filter { OpenFileLock.isHeld(StoreFile.livenessPath(path, worker: $0[0])) }.map { $0[1] },
         oldestMilliseconds: try Int64.fetchOne(db, sql: "SELECT finished_ms FROM jobs ORDER BY seq LIMIT 1"),
-        newestMilliseconds: try Int64.fetchOne(db, sql: "SELECT finished_ms FROM jobs ORDER BY seq DESC LIMIT 1"),
+        newestMilliseconds: try Int64.fetchOne(
+          db, sql: "SELECT finished_ms FROM jobs ORDER BY seq DESC LIMIT 1"),
         fileBytes: try number("PRAGMA page_count") * pageSize,
         freeBytes: try number("PRAGMA freelist_count") * pageSize,
         logBytes: StoreFile.size(of: path + "-wal"))

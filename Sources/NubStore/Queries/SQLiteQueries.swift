@@ -29,7 +29,8 @@ public final class SQLiteQueries: StoreQueries {
       guard version == Schema.version else {
         throw StoreError(
           .cannotOpen,
-          "\(path) has schema version \(version) and this program reads \(Schema.version): start a worker on it once to bring it up to date")
+          "\(path) has schema version \(version) and this program reads \(Schema.version): start a worker on it once to bring it up to date"
+        )
       }
       return queue
     }
@@ -66,7 +67,8 @@ public final class SQLiteQueries: StoreQueries {
     return try read { db in
       // Once for each tenant: the index begins with it.
       let tenants = try Int64.fetchAll(
-        db, sql: "SELECT tenant FROM tenants WHERE ?1 IS NULL OR name = ?1 ORDER BY tenant", arguments: [tenant])
+        db, sql: "SELECT tenant FROM tenants WHERE ?1 IS NULL OR name = ?1 ORDER BY tenant",
+        arguments: [tenant])
       let statement = try db.makeStatement(
         sql: """
           SELECT j.seq, j.result, j.digest, EXISTS (SELECT 1 FROM requests r WHERE r.seq = j.seq)
@@ -81,7 +83,8 @@ public final class SQLiteQueries: StoreQueries {
         let digest: Data = found[2]
         guard let row = try Row.fetchOne(rows, arguments: [seq]) else { continue }
         details.append(
-          ResultDetail(row: ResultRow(row), result: result.map { Array($0) }, digest: Array(digest), canRetry: found[3]))
+          ResultDetail(
+            row: ResultRow(row), result: result.map { Array($0) }, digest: Array(digest), canRetry: found[3]))
       }
       return details
     }
@@ -90,7 +93,8 @@ public final class SQLiteQueries: StoreQueries {
   public func throughput(minutes: Int) throws(StoreError) -> [ThroughputRow] {
     try read { db in
       // The view would group everything first; minutes of the newest rows are enough.
-      guard let newest = try Int64.fetchOne(db, sql: "SELECT finished_ms FROM jobs ORDER BY seq DESC LIMIT 1") else {
+      guard let newest = try Int64.fetchOne(db, sql: "SELECT finished_ms FROM jobs ORDER BY seq DESC LIMIT 1")
+      else {
         return []
       }
       let first = (newest / 60_000 - Int64(max(1, minutes)) + 1) * 60_000
@@ -128,7 +132,8 @@ enum SequenceSearch {
     guard var low = try Int64.fetchOne(db, sql: "SELECT min(seq) FROM jobs"),
       var high = try Int64.fetchOne(db, sql: "SELECT max(seq) FROM jobs")
     else { return 0 }
-    let probe = try db.makeStatement(sql: "SELECT seq, finished_ms FROM jobs WHERE seq >= ? ORDER BY seq LIMIT 1")
+    let probe = try db.makeStatement(
+      sql: "SELECT seq, finished_ms FROM jobs WHERE seq >= ? ORDER BY seq LIMIT 1")
     while low < high {
       let middle = low + (high - low) / 2
       guard let row = try Row.fetchOne(probe, arguments: [middle]) else { break }

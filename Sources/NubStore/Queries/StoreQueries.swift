@@ -50,7 +50,9 @@ public protocol StoreMaintenance: AnyObject, Sendable {
   func retry(_ filter: ResultFilter, dryRun: Bool) throws(StoreError) -> (retried: Int, withoutRequest: Int)
 
   /// The same for one id.
-  func retry(jobID: [UInt8], tenant: String?, dryRun: Bool) throws(StoreError) -> (retried: Int, withoutRequest: Int)
+  func retry(jobID: [UInt8], tenant: String?, dryRun: Bool) throws(StoreError) -> (
+    retried: Int, withoutRequest: Int
+  )
 
   /// Removes caps that nothing refers to and nobody used since `limit` (Unix milliseconds), again and again until none is left: what
   /// only the removed referred to goes as well.

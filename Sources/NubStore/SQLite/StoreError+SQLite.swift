@@ -6,8 +6,24 @@ extension StoreError {
     let detail =
       connection.flatMap { sqlite3_errmsg($0) }.map { String(cString: $0) }
       ?? String(cString: sqlite3_errstr(code))
-    let systemError = connection.map { sqlite3_system_errno($0) } ?? 0
+    let systemError = connection.map { Self.systemError(code, $0) } ?? 0
     self.init(sqlite: code, detail: detail, systemError: systemError, path: path)
+  }
+
+  /// The errno behind a failure. SQLite's own record of it is taken so late that clearing up may have changed it; the log's file, which is
+  /// what commits write, remembers better.
+  private static func systemError(_ code: Int32, _ connection: OpaquePointer) -> Int32 {
+    var log: UnsafeMutablePointer<sqlite3_file>?
+    if code & 0xFF == SQLITE_IOERR,
+      sqlite3_file_control(connection, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) == SQLITE_OK,
+      let log, let methods = log.pointee.pMethods
+    {
+      var number: Int32 = 0
+      if methods.pointee.xFileControl?(log, SQLITE_FCNTL_LAST_ERRNO, &number) == SQLITE_OK, number != 0 {
+        return number
+      }
+    }
+    return sqlite3_system_errno(connection)
   }
 
   init(sqlite code: Int32, detail: String, systemError: Int32, path: String) {

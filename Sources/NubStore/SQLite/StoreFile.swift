@@ -22,7 +22,11 @@ enum StoreFile {
   /// Makes the file if it is missing. SQLite would give it the umask's mode; its log gets the mode of the file.
   private static func create(path: String) throws(StoreError) {
     let descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-    if descriptor >= 0 { close(descriptor) } else if errno != EEXIST { throw StoreError(opening: path, errno: errno) }
+    if descriptor >= 0 {
+      close(descriptor)
+    } else if errno != EEXIST {
+      throw StoreError(opening: path, errno: errno)
+    }
     // A file that exists is never opened here: closing it would drop all locks that SQLite holds on it in this process, by the rules
     // of fcntl(2). What follows goes through SQLite, which knows.
   }
@@ -69,7 +73,9 @@ enum StoreFile {
     let connection = try Connection(path: path, access: .read, options: StoreOptions())
     var file: UnsafeMutablePointer<sqlite3_file>?
     let code = sqlite3_file_control(connection.handle, "main", SQLITE_FCNTL_FILE_POINTER, &file)
-    guard code == SQLITE_OK, let file, let methods = file.pointee.pMethods else { throw connection.error(code) }
+    guard code == SQLITE_OK, let file, let methods = file.pointee.pMethods else {
+      throw connection.error(code)
+    }
     var size: Int64 = 0
     var header = [UInt8](repeating: 0, count: 100)
     let read = methods.pointee.xRead?(file, &header, 100, 0) ?? SQLITE_IOERR
