@@ -8,43 +8,57 @@
 #include <time.h>
 
 int nub_kvm_set_msrs(int vcpu, const uint32_t *indices, const uint64_t *values, uint32_t count) {
-  struct {
-    struct kvm_msrs header;
-    struct kvm_msr_entry entries[NUB_KVM_MSR_MAX];
+  // A structure that ends in a flexible array, with room for it behind.
+  union {
+    struct kvm_msrs list;
+    uint8_t room[sizeof(struct kvm_msrs) + NUB_KVM_MSR_MAX * sizeof(struct kvm_msr_entry)];
   } msrs;
   if (count > NUB_KVM_MSR_MAX) return -E2BIG;
   memset(&msrs, 0, sizeof msrs);
-  msrs.header.nmsrs = count;
+  msrs.list.nmsrs = count;
   for (uint32_t i = 0; i < count; i++) {
-    msrs.entries[i].index = indices[i];
-    msrs.entries[i].data = values[i];
+    msrs.list.entries[i].index = indices[i];
+    msrs.list.entries[i].data = values[i];
   }
   return nub_result(ioctl(vcpu, KVM_SET_MSRS, &msrs));
 }
 
+int nub_kvm_deny_msrs(int vm) {
+  // A filter that denies by default must have a range (api.rst, KVM_X86_SET_MSR_FILTER): one MSR, not allowed either.
+  static uint8_t none[1];
+  struct kvm_msr_filter filter;
+  memset(&filter, 0, sizeof filter);
+  filter.flags = KVM_MSR_FILTER_DEFAULT_DENY;
+  filter.ranges[0].flags = KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE;
+  filter.ranges[0].nmsrs = 1;
+  filter.ranges[0].base = 0;
+  filter.ranges[0].bitmap = none;
+  return nub_result(ioctl(vm, KVM_X86_SET_MSR_FILTER, &filter));
+}
+
 #define CPUID_MAX 256
-struct cpuid {
-  struct kvm_cpuid2 header;
-  struct kvm_cpuid_entry2 entries[CPUID_MAX];
+union cpuid {
+  struct kvm_cpuid2 list;
+  uint8_t room[sizeof(struct kvm_cpuid2) + CPUID_MAX * sizeof(struct kvm_cpuid_entry2)];
 };
 
 int nub_kvm_supported_cpuid(int kvm, struct kvm_cpuid_entry2 *entries, uint32_t capacity) {
-  struct cpuid all;
+  union cpuid all;
   memset(&all, 0, sizeof all);
-  all.header.nent = CPUID_MAX;
+  all.list.nent = CPUID_MAX;
   int result = nub_result(ioctl(kvm, KVM_GET_SUPPORTED_CPUID, &all));
   if (result < 0) return result;
-  if (all.header.nent > capacity) return -E2BIG;
-  memcpy(entries, all.entries, all.header.nent * sizeof *entries);
-  return (int)all.header.nent;
+  if (all.list.nent > capacity) return -E2BIG;
+  memcpy(entries, all.list.entries, all.list.nent * sizeof *entries);
+  return (int)all.list.nent;
 }
 
 int nub_kvm_set_cpuid(int vcpu, const struct kvm_cpuid_entry2 *entries, uint32_t count) {
-  struct cpuid all;
+  union cpuid all;
   if (count > CPUID_MAX) return -E2BIG;
-  memset(&all.header, 0, sizeof all.header);
-  all.header.nent = count;
-  memcpy(all.entries, entries, count * sizeof *entries);
+  memset(&all.list, 0, sizeof(struct kvm_cpuid2));
+  all.list.nent = count;
+  memcpy(all.list.entries, entries, count * sizeof *entries);
   return nub_result(ioctl(vcpu, KVM_SET_CPUID2, &all));
 }
 

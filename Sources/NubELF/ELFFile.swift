@@ -24,6 +24,7 @@ public struct ELFFile: Sendable {
   }
 
   public struct Section: Sendable, Equatable {
+    static let null: UInt32 = 0
     static let symbolTable: UInt32 = 2
     static let noBits: UInt32 = 8
     public var name: String
@@ -114,7 +115,7 @@ public struct ELFFile: Sendable {
         name: "", type: try reader.u32(at + 4), address: try reader.u64(at + 16),
         offset: try reader.u64(at + 24),
         size: try reader.u64(at + 32), link: try reader.u32(at + 40), nameOffset: try reader.u32(at))
-      if section.type != Section.noBits, section.type != 0 {
+      if section.type != Section.noBits, section.type != Section.null {
         try reader.check(section.offset, section.size, "section \(index)")
       }
       sections.append(section)
@@ -134,7 +135,8 @@ public struct ELFFile: Sendable {
 
   /// The bytes of a section in the file; empty for one that has none.
   public func contents(of section: Section) -> ArraySlice<UInt8> {
-    section.type == Section.noBits ? [] : bytes[Int(section.offset)..<Int(section.offset + section.size)]
+    section.type == Section.noBits || section.type == Section.null
+      ? [] : bytes[Int(section.offset)..<Int(section.offset + section.size)]
   }
 
   /// Every named symbol of the symbol table; none where the file is stripped.
@@ -201,9 +203,10 @@ struct ELFReader {
   func name(in table: ELFFile.Section, at offset: UInt32) throws(ELFError) -> String {
     guard UInt64(offset) < table.size else { throw ELFError(.malformed, "a name lies outside its table") }
     let start = Int(table.offset) + Int(offset)
-    let end = Int(table.offset + table.size)
+    // No name is longer; without a limit a small file could name much more text than it has bytes.
+    let end = min(Int(table.offset + table.size), start + 4096)
     guard let stop = bytes[start..<end].firstIndex(of: 0) else {
-      throw ELFError(.malformed, "a name does not end inside its table")
+      throw ELFError(.malformed, "a name does not end inside its table, or has more than 4096 bytes")
     }
     return String(decoding: bytes[start..<stop], as: UTF8.self)
   }

@@ -4,7 +4,7 @@ import Testing
 
 @testable import NubMachine
 
-@Suite struct SandboxCapTests {
+@Suite(.needsKVM) struct SandboxCapTests {
   static func wire(_ bytes: [UInt8]) -> [UInt8] { [2, 4, 0, 0, 0] + bytes }
 
   @Test(arguments: [0, 1, 31, 32, 33, 4095, 4096, 4097, 1 << 20])

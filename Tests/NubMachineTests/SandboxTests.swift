@@ -3,7 +3,7 @@ import Testing
 
 @testable import NubMachine
 
-@Suite struct SandboxTests {
+@Suite(.needsKVM) struct SandboxTests {
   @Test func echoReturnsItsPayload() throws {
     var sandbox = try Support.sandbox()
     #expect(try sandbox.call(FunctionID.echo, [1, 2, 3]) == [1, 2, 3])

@@ -40,6 +40,12 @@ static inline int nub_kvm_set_xsave(int vcpu, const struct kvm_xsave *r) { retur
 static inline int nub_kvm_get_debugregs(int vcpu, struct kvm_debugregs *r) { return nub_result(ioctl(vcpu, KVM_GET_DEBUGREGS, r)); }
 static inline int nub_kvm_set_debugregs(int vcpu, const struct kvm_debugregs *r) { return nub_result(ioctl(vcpu, KVM_SET_DEBUGREGS, r)); }
 
+static inline int nub_kvm_get_events(int vcpu, struct kvm_vcpu_events *e) { return nub_result(ioctl(vcpu, KVM_GET_VCPU_EVENTS, e)); }
+static inline int nub_kvm_set_events(int vcpu, const struct kvm_vcpu_events *e) { return nub_result(ioctl(vcpu, KVM_SET_VCPU_EVENTS, e)); }
+
+// Denies the guest every MSR that it has no use for. 0, or -errno where KVM has no filter.
+int nub_kvm_deny_msrs(int vm);
+
 #define NUB_KVM_MSR_MAX 16
 // Sets MSRs; the result is how many were set, in order.
 int nub_kvm_set_msrs(int vcpu, const uint32_t *indices, const uint64_t *values, uint32_t count);

@@ -79,7 +79,8 @@ public final class GuestRuntime {
     let resultSize = Int(host.pointee.result_size)
     let maxResult = Int(host.pointee.max_result)
     control.pointee.published = 0
-    control.pointee.sequence = host.pointee.sequence
+    // After the count, so that a host that interrupts here never reads an old count as this batch's.
+    nub_cpu_publish(&control.pointee.sequence, host.pointee.sequence)
 
     var position = 0
     var index: UInt32 = 0

@@ -80,6 +80,11 @@ public final class InterruptHandle: Sendable {
     _ = state.bitwiseAnd(~InterruptState.Request.tick.rawValue, ordering: .acquiringAndReleasing)
   }
 
+  /// What was asked of the running call came after its last result, and is done with.
+  func clearRequests() {
+    _ = state.bitwiseAnd(~InterruptState.Request.all.rawValue, ordering: .acquiringAndReleasing)
+  }
+
   /// Timing point 6. Returns what had been asked of the call.
   @discardableResult
   func end() -> InterruptState {

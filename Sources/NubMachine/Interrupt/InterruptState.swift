@@ -22,10 +22,10 @@ struct InterruptState: Equatable, Sendable {
     static let cancel = Request(rawValue: 1 << 1)
     static let expired = Request(rawValue: 1 << 2)
     static let tick = Request(rawValue: 1 << 3)
+    static let all: Request = [.cancel, .expired, .tick]
   }
 
   private static let running: UInt64 = 1
-  private static let requests: UInt64 = 0b1110
   private static let signaller: UInt64 = 1 << 8
   private static let signallers: UInt64 = 0xff << 8
   private static let call: UInt64 = 1 << 16
@@ -58,7 +58,7 @@ struct InterruptState: Equatable, Sendable {
 
   /// Timing point 6.
   func ended() -> InterruptState {
-    InterruptState(word: word & ~(InterruptState.running | InterruptState.requests))
+    InterruptState(word: word & ~(InterruptState.running | Request.all.rawValue))
   }
 
   /// The tick has been seen.

@@ -8,6 +8,9 @@ struct KVMDevice: ~Copyable, Sendable {
   /// What this KVM offers of CPUID, less what a guest must not see or could not use.
   let cpuid: [kvm_cpuid_entry2]
 
+  /// True where the guest's access to MSRs can be denied as a whole (api.rst, KVM_CAP_X86_MSR_FILTER).
+  let canDenyMSRs: Bool
+
   init(path: String = "/dev/kvm") throws(MachineError) {
     let result = unsafe nub_kvm_open(path)
     guard result >= 0 else { throw KVMDevice.unavailable(path, -result) }
@@ -17,17 +20,18 @@ struct KVMDevice: ~Copyable, Sendable {
       throw MachineError(
         .kvmUnavailable, "KVM speaks API version \(version); nub needs 12, as every Linux since 2.6.22 has")
     }
-    for (capability, name) in [
-      (KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT"), (KVM_CAP_READONLY_MEM, "KVM_CAP_READONLY_MEM"),
-      (KVM_CAP_XSAVE, "KVM_CAP_XSAVE"), (KVM_CAP_SYNC_REGS, "KVM_CAP_SYNC_REGS"),
-    ] where nub_kvm_check_extension(descriptor.number, capability) <= 0 {
-      throw MachineError(.kvmUnavailable, "this KVM lacks \(name); use a Linux kernel of 4.16 or newer")
+    for capability in KVMDevice.capabilities(of: descriptor)
+    where capability.isRequired && !capability.isPresent {
+      throw MachineError(
+        .kvmUnavailable, "this KVM lacks \(capability.name); use a Linux kernel of 4.16 or newer")
     }
     let runSize = Int(nub_kvm_run_size(descriptor.number))
     guard runSize >= MemoryLayout<kvm_run>.size else {
       throw MachineError(.kvmUnavailable, "KVM_GET_VCPU_MMAP_SIZE answered \(runSize)")
     }
-    cpuid = try GuestCPUID.entries(of: descriptor)
+    let cpuid = try GuestCPUID.entries(of: descriptor)
+    canDenyMSRs = nub_kvm_check_extension(descriptor.number, KVM_CAP_X86_MSR_FILTER) > 0
+    self.cpuid = cpuid
     self.runSize = runSize
     self.descriptor = descriptor
   }

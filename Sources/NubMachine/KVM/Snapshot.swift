@@ -10,6 +10,7 @@ final class Snapshot: Sendable {
   private let special: kvm_sregs
   private let extended: ExtendedState
   private let debug: kvm_debugregs
+  private let events: kvm_vcpu_events
   /// Page numbers in the guest slot, ascending, and their contents one after the other.
   private let pages: [UInt32]
   private let contents: [UInt8]
@@ -27,6 +28,9 @@ final class Snapshot: Sendable {
     try unsafe Snapshot.check(nub_kvm_get_sregs(vcpu, &special), "KVM_GET_SREGS")
     try unsafe Snapshot.check(nub_kvm_get_debugregs(vcpu, &debug), "KVM_GET_DEBUGREGS")
     extended = try ExtendedState(of: vcpu)
+    var events = kvm_vcpu_events()
+    try unsafe Snapshot.check(nub_kvm_get_events(vcpu, &events), "KVM_GET_VCPU_EVENTS")
+    self.events = events
     self.registers = registers
     self.special = special
     self.debug = debug
@@ -73,6 +77,9 @@ final class Snapshot: Sendable {
     try unsafe Snapshot.check(nub_kvm_set_sregs(vcpu, &special), "KVM_SET_SREGS")
     try unsafe Snapshot.check(nub_kvm_set_regs(vcpu, &registers), "KVM_SET_REGS")
     try unsafe Snapshot.check(nub_kvm_set_debugregs(vcpu, &debug), "KVM_SET_DEBUGREGS")
+    // An exception that was queued when the guest was stopped would otherwise be delivered to the restored guest.
+    var events = events
+    try unsafe Snapshot.check(nub_kvm_set_events(vcpu, &events), "KVM_SET_VCPU_EVENTS")
     try extended.apply(to: vcpu)
   }
 

@@ -33,6 +33,11 @@ final class VirtualMachine: Sendable {
     hostArea = try MappedMemory(anonymous: Int(space.hostSize))
     guestArea = try MappedMemory(anonymous: Int(space.guestSize))
     vm = try FileDescriptor(nub_kvm_create_vm(template.device.descriptor.number), "KVM_CREATE_VM")
+    if template.device.canDenyMSRs {
+      // Ring 3 cannot reach an MSR anyway; this holds should a mistake of the hypervisor let it.
+      let denied = nub_kvm_deny_msrs(vm.number)
+      guard denied >= 0 else { throw .system("KVM_X86_SET_MSR_FILTER", denied) }
+    }
     vcpu = try FileDescriptor(nub_kvm_create_vcpu(vm.number), "KVM_CREATE_VCPU")
     run = try RunPage(vcpu: vcpu.number, size: template.device.runSize)
     for mapping in space.mappings {

@@ -1,7 +1,7 @@
 import CNubABI
 import NubABI
 
-/// What a guest says about itself (function 5), checked.
+/// What a guest says about itself at start-up and as function 5, checked.
 public struct BootInfo: Sendable, Equatable {
   public var functionCount: UInt32
   /// Where the guest keeps its directory of caps.
@@ -13,20 +13,20 @@ public struct BootInfo: Sendable, Equatable {
   init(_ bytes: [UInt8], expectedCapacity: UInt32) throws(MachineError) {
     guard bytes.count == MemoryLayout<nub_boot_info>.size else {
       throw MachineError(
-        .protocolViolation, "boot info has \(bytes.count) bytes; expected \(MemoryLayout<nub_boot_info>.size)"
+        .imageInvalid, "boot info has \(bytes.count) bytes; expected \(MemoryLayout<nub_boot_info>.size)"
       )
     }
     let info = unsafe bytes.withUnsafeBytes { unsafe $0.loadUnaligned(as: nub_boot_info.self) }
     guard info.magic == NUB_BOOT_MAGIC, info.abi_version == NUB_ABI_VERSION else {
       throw MachineError(
-        .protocolViolation,
+        .imageInvalid,
         "boot info has magic \(hexadecimal(info.magic)) and ABI version \(info.abi_version)")
     }
     guard info.directory_entry_size == UInt32(MemoryLayout<nub_directory_entry>.size),
       info.directory_capacity == expectedCapacity
     else {
       throw MachineError(
-        .protocolViolation,
+        .imageInvalid,
         "boot info names a directory of \(info.directory_capacity) entries of \(info.directory_entry_size) bytes"
       )
     }

@@ -29,27 +29,18 @@ extension Sandbox {
     return true
   }
 
-  /// True where the guest's directory has the cap. Read from shared memory; the VM is not entered, but for the first time.
+  /// True where the guest's directory has the cap. Read from shared memory, without entering the VM.
   public mutating func directoryContains(_ hash: CapHash) throws(MachineError) -> Bool {
-    if directory == nil { directory = try makeDirectoryReader() }
-    return directory?.contains(hash) ?? false
+    directory?.contains(hash) ?? false
   }
 
-  /// What the guest says about itself; asked once, checked, and kept.
-  public mutating func bootInfo() throws(MachineError) -> BootInfo {
-    if let info { return info }
-    let answer = try call(FunctionID.getBootInfo)
-    do throws(MachineError) {
-      let fresh = try BootInfo(answer, expectedCapacity: template.configuration.directoryCapacity)
-      info = fresh
-      return fresh
-    } catch {
-      throw poisoning(error)
-    }
+  /// What the guest said about itself when it started; checked then, and kept.
+  public func bootInfo() throws(MachineError) -> BootInfo {
+    guard let info else { throw MachineError(.poisoned, "the sandbox never started") }
+    return info
   }
 
-  private mutating func makeDirectoryReader() throws(MachineError) -> DirectoryReader {
-    let info = try bootInfo()
+  func makeDirectoryReader(_ info: BootInfo) throws(MachineError) -> DirectoryReader {
     let size = UInt64(
       MemoryLayout<nub_directory>.size + Int(info.directoryCapacity) * MemoryLayout<nub_directory_entry>.size)
     let bytes: UnsafeRawBufferPointer? =
@@ -62,9 +53,8 @@ extension Sandbox {
     guard let bytes = unsafe bytes,
       let reader = unsafe DirectoryReader(bytes, capacity: info.directoryCapacity)
     else {
-      throw poisoning(
-        MachineError(
-          .protocolViolation, "the guest's directory at \(hexadecimal(info.directoryAddress)) is not one"))
+      throw MachineError(
+        .imageInvalid, "the guest's directory at \(hexadecimal(info.directoryAddress)) is not one")
     }
     return reader
   }

@@ -10,8 +10,9 @@ struct EntryState {
   /// Why the entry must end.
   var error: MachineError?
   var isDone = false
-  /// When the call that is running now was first seen running.
+  /// When the call that is running now was first seen running, and which call that was.
   var callSeen: UInt64 = 0
+  var callSeenIndex = 0
 }
 
 extension Sandbox {
@@ -56,6 +57,9 @@ extension Sandbox {
 
   /// How often a batch's progress is looked at.
   private static var tickNanoseconds: UInt64 { 10_000_000 }
+  /// How long a guest may take from being seen with its last result published to ringing the doorbell. An honest one
+  /// needs some instructions; the rest is for a host that is busy.
+  private static var finishNanoseconds: UInt64 { 250_000_000 }
 
   private mutating func runMachine(_ batch: Batch, _ state: inout EntryState, _ deliver: Deliver) {
     guard case .machine(let machine) = body else { return }
@@ -67,10 +71,15 @@ extension Sandbox {
       let asked = handle.current()
       if asked.has(.cancel) || asked.has(.expired) {
         collect(batch, &state, deliver)
-        // Where the last result was out already, the kill came too late to change anything but the sandbox: it may have
-        // stopped the guest anywhere.
-        state.error = state.error ?? cancellation(asked)
-        return
+        guard state.error == nil, state.delivered == batch.count else {
+          state.error = state.error ?? cancellation(asked)
+          return
+        }
+        // The last result was out before the kill: the batch has ended by itself, and what is finished does not become
+        // an error. The guest goes on to its doorbell, for which it has as long as any other guest.
+        handle.clearRequests()
+        look(batch, &state, deliver)
+        if state.error != nil { return }
       }
       if asked.has(.tick) {
         handle.clearTick()
@@ -149,16 +158,16 @@ extension Sandbox {
 
   /// Reads the results that the guest has published since the last look.
   private mutating func collect(_ batch: Batch, _ state: inout EntryState, _ deliver: Deliver) {
-    let control = unsafe areas.control.pointee
     // What an earlier batch left there counts for nothing.
-    guard control.sequence == sequence else { return }
-    guard control.published <= UInt32(batch.count) else {
+    guard unsafe areas.control.pointee.sequence == sequence else { return }
+    let published = unsafe Int(areas.control.pointee.published)
+    guard published <= batch.count else {
       state.error = MachineError(
-        .protocolViolation, "the guest published \(control.published) results for \(batch.count) calls")
+        .protocolViolation, "the guest published \(published) results for \(batch.count) calls")
       return
     }
     let headerSize = MemoryLayout<nub_result>.size
-    while state.delivered < Int(control.published) {
+    while state.delivered < published {
       guard unsafe headerSize <= areas.result.count - state.position else {
         state.error = MachineError(.protocolViolation, "a result begins outside the result area")
         return
@@ -191,27 +200,37 @@ extension Sandbox {
   /// Plans when the timer should look at this entry next.
   private func scheduleLook(_ batch: Batch, _ state: inout EntryState, now: UInt64?) {
     let deadline = batch.deadline(state.delivered)
-    guard deadline != nil || batch.count > 1 else { return }
+    guard deadline != nil || batch.count > 1 || state.delivered == batch.count else { return }
     let now = now ?? monotonicNanoseconds()
     if state.callSeen == 0 { state.callSeen = now }
-    var time =
-      deadline.map { state.callSeen.addingReportingOverflow($0) }.map { $0.overflow ? .max : $0.partialValue }
-      ?? .max
-    if batch.count > 1 { time = min(time, now + Sandbox.tickNanoseconds) }
+    var time = UInt64.max
+    if let deadline {
+      let (sum, overflow) = state.callSeen.addingReportingOverflow(deadline)
+      if !overflow { time = sum }
+    }
+    if batch.count > 1 || state.delivered == batch.count { time = min(time, now + Sandbox.tickNanoseconds) }
     DeadlineTimer.shared.schedule(handle, at: time)
   }
 
   /// The timer has interrupted the guest: hand on what is published, and judge the call that is running.
   private mutating func look(_ batch: Batch, _ state: inout EntryState, _ deliver: Deliver) {
-    let before = state.delivered
     collect(batch, &state, deliver)
     guard state.error == nil else { return }
     let now = monotonicNanoseconds()
-    // The running call began some time between the last look and this one; it gets the benefit of the doubt.
-    if state.delivered != before { state.callSeen = now }
-    if let deadline = batch.deadline(state.delivered), now &- state.callSeen >= deadline {
+    // The running call began some time since the last look; it gets the benefit of the doubt.
+    if state.delivered != state.callSeenIndex || state.callSeen == 0 {
+      state.callSeen = now
+      state.callSeenIndex = state.delivered
+    }
+    let running = now &- state.callSeen
+    if let deadline = batch.deadline(state.delivered), running >= deadline {
       state.error = MachineError(
         .deadlineExceeded, "the call ran longer than its deadline of \(deadline / 1_000_000) ms")
+      return
+    }
+    if state.delivered == batch.count, running >= Sandbox.finishNanoseconds {
+      state.error = MachineError(
+        .protocolViolation, "the guest published every result and did not ring the doorbell")
       return
     }
     scheduleLook(batch, &state, now: now)

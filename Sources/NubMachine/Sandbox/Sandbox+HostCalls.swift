@@ -3,10 +3,11 @@ import CNubABI
 extension Sandbox {
   /// Runs the host function that the guest asks for and puts the answer into the response area.
   mutating func answerHostCall(_ state: inout EntryState) {
-    let control = unsafe areas.control.pointee
-    let function = control.host_call_function
-    guard control.host_call_length <= template.configuration.maximumRequest,
-      let argument = copyFromGuest(at: control.host_call_argument, count: control.host_call_length)
+    let function = unsafe areas.control.pointee.host_call_function
+    let address = unsafe areas.control.pointee.host_call_argument
+    let length = unsafe areas.control.pointee.host_call_length
+    guard length <= template.configuration.maximumRequest,
+      let argument = copyFromGuest(at: address, count: length)
     else {
       state.error = MachineError(
         .protocolViolation, "the argument of host function \(function) lies outside the guest's memory")

@@ -2,49 +2,63 @@ import CNubABI
 import NubABI
 
 extension Sandbox {
-  /// Runs the guest from its entry point to its first doorbell, and keeps that state to return to.
+  /// Runs the guest from its entry point to its first doorbell, reads once what it says about itself, and keeps that
+  /// state to return to.
   mutating func start() throws(MachineError) {
-    guard case .machine(let machine) = body else { return }
-    let call = handle.begin()
+    if case .machine(let machine) = body { try runUntilReady(machine) }
+    try readBootInfo()
+    if case .machine(let machine) = body { pristine = try Snapshot(of: machine) }
+  }
+
+  private func runUntilReady(_ machine: VirtualMachine) throws(MachineError) {
+    _ = handle.begin()
     machine.arm()
     DeadlineTimer.shared.schedule(
       handle, at: monotonicNanoseconds() &+ template.configuration.startTimeout.nanoseconds)
-    var error: MachineError?
-    var isReady = false
-    while !isReady, error == nil {
-      let asked = handle.current()
-      if asked.has(.tick) || asked.has(.cancel) {
-        error = MachineError(
+    defer {
+      machine.disarm()
+      handle.end()
+    }
+    while true {
+      if handle.current().has(.tick) {
+        throw MachineError(
           .imageInvalid, "the guest did not get ready within \(template.configuration.startTimeout)")
-        break
       }
       switch machine.enter() {
       case .interrupted: continue
       case .doorbell:
-        switch unsafe areas.control.pointee.reason {
-        case NUB_DOORBELL_READY: isReady = true
-        case let reason:
-          error = MachineError(.imageInvalid, "the guest began with doorbell \(reason), not with ready")
+        let reason = unsafe areas.control.pointee.reason
+        guard reason == NUB_DOORBELL_READY else {
+          throw MachineError(.imageInvalid, "the guest began with doorbell \(reason), not with ready")
         }
+        return
       case .exception(let vector):
         let what = machine.exception(vector: vector).map { "\($0)" } ?? "exception \(vector)"
-        error = MachineError(.imageInvalid, "the guest faulted while it started: \(what)")
+        throw MachineError(.imageInvalid, "the guest faulted while it started: \(what)")
       case .unexpected(let what):
-        error = MachineError(.imageInvalid, "the guest did not start: \(what)")
+        throw MachineError(.imageInvalid, "the guest did not start: \(what)")
       }
     }
-    machine.disarm()
-    handle.end()
-    _ = call
-    if let error { throw error }
-    let control = unsafe areas.control.pointee
-    guard control.magic == NUB_GUEST_MAGIC, control.abi_version == NUB_ABI_VERSION else {
+  }
+
+  /// Checks the guest's answer to "who are you", before any call has run: nothing that a call does later changes what
+  /// the host believes about the guest's directory.
+  private mutating func readBootInfo() throws(MachineError) {
+    let magic = unsafe areas.control.pointee.magic
+    let version = unsafe areas.control.pointee.abi_version
+    guard magic == NUB_GUEST_MAGIC, version == NUB_ABI_VERSION else {
       throw MachineError(
         .imageInvalid,
-        "the image speaks version \(control.abi_version) of the guest ABI, this nub \(NUB_ABI_VERSION); build it again"
-      )
+        "the image speaks version \(version) of the guest ABI, this nub \(NUB_ABI_VERSION); build it again")
     }
-    pristine = try Snapshot(of: machine)
+    let address = unsafe areas.control.pointee.boot_info
+    guard let bytes = copyFromGuest(at: address, count: UInt64(MemoryLayout<nub_boot_info>.size)) else {
+      throw MachineError(
+        .imageInvalid, "the boot info at \(hexadecimal(address)) lies outside the guest's memory")
+    }
+    let info = try BootInfo(bytes, expectedCapacity: template.configuration.directoryCapacity)
+    self.info = info
+    directory = try makeDirectoryReader(info)
   }
 
   /// Returns the sandbox to the state right after its start: memory, registers, FPU, directory. Nothing of its past is
@@ -61,8 +75,7 @@ extension Sandbox {
     case .inProcess(let guest):
       unsafe areas.control.update(repeating: nub_guest_control(), count: 1)
       try guest.restart()
-      directory = nil
-      info = nil
+      try readBootInfo()
     }
     clearHostArea()
     log = GuestLog()
@@ -75,6 +88,8 @@ extension Sandbox {
     unsafe clear(areas.response, responseHighWater)
     requestHighWater = 0
     responseHighWater = 0
+    sequence = 0
+    unsafe areas.host.pointee.sequence = 0
     unsafe areas.host.pointee.call_count = 0
     unsafe areas.host.pointee.request_length = 0
     unsafe areas.host.pointee.drained = 0

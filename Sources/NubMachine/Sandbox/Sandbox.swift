@@ -130,8 +130,11 @@ public struct Sandbox: ~Copyable, @unchecked Sendable {
       next += result.delivered
       if let error = result.error {
         poison = error
-        deliver(next, .failed(error), 0)
-        next += 1
+        // A guest that fails behind its last result fails nobody's call; the sandbox is done for all the same.
+        if result.delivered < filled {
+          deliver(next, .failed(error), 0)
+          next += 1
+        }
         break
       }
     }

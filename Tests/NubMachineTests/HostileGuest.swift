@@ -1,0 +1,62 @@
+import Foundation
+import NubABI
+import NubELF
+import NubGuestBuild
+import Testing
+
+@testable import NubMachine
+
+/// The image of `Guests/hostile.c`, built once for all tests.
+enum HostileGuest {
+  static let poke: UInt32 = 300
+  static let peek: UInt32 = 301
+  static let hostCall: UInt32 = 302
+  static let jump: UInt32 = 303
+  static let hide: UInt32 = 304
+  static let registers: UInt32 = 305
+  static let instruction: UInt32 = 306
+  static let publishAndStay: UInt32 = 307
+  static let publishAndFault: UInt32 = 308
+  static let instructions = 0..<86
+
+  /// How ``poke`` ends.
+  enum End: UInt64, CaseIterable {
+    case returning = 0
+    case ringing = 1
+    case spinning = 2
+    case ringingForever = 3
+  }
+
+  static let image: Result<GuestImage, any Error> = Result {
+    let tests = URL(filePath: #filePath).deletingLastPathComponent()
+    let package = tests.deletingLastPathComponent().deletingLastPathComponent()
+    let scratch = FileManager.default.temporaryDirectory.appending(path: "nub-hostile-\(getpid())")
+    defer { try? FileManager.default.removeItem(at: scratch) }
+    let build = GuestBuild(
+      toolchain: try tools(), kit: package.appending(path: "Sources"), scratch: scratch)
+    return try GuestImage(build.build(sources: [tests.appending(path: "Guests/hostile.c")]).bytes)
+  }
+
+  static func template(
+    _ configuration: SandboxConfiguration = SandboxConfiguration(),
+    _ functions: HostFunctions = HostFunctions()
+  ) throws -> SandboxTemplate {
+    try SandboxTemplate(kvm: try image.get(), configuration: configuration, hostFunctions: functions)
+  }
+
+  /// The toolchain that runs these tests.
+  private static func tools() throws -> GuestBuild.Toolchain {
+    let path = ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"
+    func find(_ name: String) throws -> String {
+      for folder in path.split(separator: ":") {
+        let candidate = "\(folder)/\(name)"
+        if FileManager.default.isExecutableFile(atPath: candidate) { return candidate }
+      }
+      throw MachineError(.imageInvalid, "\(name) is not on the path")
+    }
+    return GuestBuild.Toolchain(
+      swiftc: try find("swiftc"), clang: try find("clang"), linker: try find("ld.lld"))
+  }
+
+  static func words(_ words: UInt64...) -> [UInt8] { words.flatMap { Support.bytes(of: $0) } }
+}
