@@ -7,6 +7,7 @@ let package = Package(
   products: [
     .executable(name: "nub", targets: ["nub"]),
     .library(name: "NubMachine", targets: ["NubMachine"]),
+    .library(name: "NubGuestTools", targets: ["NubGuestTools"]),
     .library(name: "NubStore", targets: ["NubStore"]),
     .library(name: "NubWorker", targets: ["NubWorker"]),
     .library(name: "NubClient", targets: ["NubClient"]),
@@ -49,6 +50,11 @@ let package = Package(
       plugins: ["GuestImage"]
     ),
 
+    // Building and looking at authors' images; carries the kit's sources.
+    .target(
+      name: "NubGuestTools", dependencies: ["NubCap", "NubGuestBuild", "NubELF", "NubMachine"], plugins: ["GuestImage"]
+    ),
+
     .target(name: "CNubSQLite"),
     .target(
       name: "NubStore",
@@ -77,7 +83,8 @@ let package = Package(
     .executableTarget(
       name: "nub",
       dependencies: [
-        "NubWorker", "NubClient", "NubStore", "NubMachine", "NubABI", "NubCap", "CZeroMQ",
+        "NubWorker", "NubClient", "NubStore", "NubMachine", "NubGuestBuild", "NubGuestTools", "NubABI", "NubCap",
+        "CZeroMQ",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ]
@@ -102,6 +109,12 @@ let package = Package(
       exclude: ["Guests"]
     ),
     .testTarget(name: "NubGuestTests", dependencies: ["NubGuest", "NubABI", "NubCap", "CNubABI"]),
+    .testTarget(
+      name: "NubGuestBuildTests",
+      dependencies: [
+        "NubGuestTools", "NubGuestBuild", "NubMachine", "NubELF", "NubABI", "NubCap",
+        .product(name: "Logging", package: "swift-log"),
+      ]),
     .testTarget(name: "NubELFTests", dependencies: ["NubELF"]),
   ],
   swiftLanguageModes: [.v6]
