@@ -7,6 +7,7 @@ let package = Package(
   products: [
     .executable(name: "nub", targets: ["nub"]),
     .library(name: "NubMachine", targets: ["NubMachine"]),
+    .library(name: "NubGuestTools", targets: ["NubGuestTools"]),
     .library(name: "NubStore", targets: ["NubStore"]),
     .library(name: "NubWorker", targets: ["NubWorker"]),
     .library(name: "NubClient", targets: ["NubClient"]),
@@ -50,6 +51,11 @@ let package = Package(
       plugins: ["GuestImage"]
     ),
 
+    // Building and looking at authors' images; carries the kit's sources.
+    .target(
+      name: "NubGuestTools", dependencies: ["NubCap", "NubGuestBuild", "NubELF", "NubMachine"], plugins: ["GuestImage"]
+    ),
+
     .target(name: "CNubSQLite"),
     .target(
       name: "NubStore",
@@ -80,7 +86,8 @@ let package = Package(
     .executableTarget(
       name: "nub",
       dependencies: [
-        "NubWorker", "NubClient", "NubStore", "NubMachine", "NubABI", "NubCap", "NubCapJSON", "CZeroMQ",
+        "NubWorker", "NubClient", "NubStore", "NubMachine", "NubGuestBuild", "NubGuestTools", "NubABI", "NubCap",
+        "NubCapJSON", "CZeroMQ",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ]
@@ -112,6 +119,12 @@ let package = Package(
       exclude: ["Guests"]
     ),
     .testTarget(name: "NubGuestTests", dependencies: ["NubGuest", "NubABI", "NubCap", "CNubABI"]),
+    .testTarget(
+      name: "NubGuestBuildTests",
+      dependencies: [
+        "NubGuestTools", "NubGuestBuild", "NubMachine", "NubELF", "NubABI", "NubCap",
+        .product(name: "Logging", package: "swift-log"),
+      ]),
     .testTarget(name: "NubELFTests", dependencies: ["NubELF"]),
   ],
   swiftLanguageModes: [.v6]
