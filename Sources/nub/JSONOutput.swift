@@ -7,6 +7,20 @@ func jsonLine(_ value: some Encodable) throws -> String {
   return String(decoding: try encoder.encode(value), as: UTF8.self)
 }
 
+/// A number or a text in JSON.
+enum JSONScalar: Encodable {
+  case number(Int64)
+  case text(String)
+
+  func encode(to encoder: any Encoder) throws {
+    var container = encoder.singleValueContainer()
+    switch self {
+    case .number(let number): try container.encode(number)
+    case .text(let text): try container.encode(text)
+    }
+  }
+}
+
 func appendLine(_ line: String, to path: String) throws {
   do {
     if !FileManager.default.fileExists(atPath: path) { try Data().write(to: URL(filePath: path)) }

@@ -78,15 +78,15 @@ struct ResultsCommand: ParsableCommand {
       .init(title: "verb", isForPrograms: true) { $0.verb },
       .init(title: "function") { $0.function },
       .init(title: "status") { $0.statusName },
-      .init(title: "guest_status", isForPrograms: true) { $0.guestStatus.map { "\($0)" } ?? "" },
+      .init(title: "guest_status", alignsRight: true, isForPrograms: true) { $0.guestStatus.map { "\($0)" } ?? "" },
       .init(title: "bytes", alignsRight: true) { $0.resultBytes.map { "\($0)" } ?? "" },
-      .init(title: "attempts", isForPrograms: true) { "\($0.attempts)" },
+      .init(title: "attempts", alignsRight: true, isForPrograms: true) { "\($0.attempts)" },
       .init(title: "queued_us", alignsRight: true) { "\($0.queuedMicroseconds)" },
       .init(title: "run_us", alignsRight: true) { "\($0.runMicroseconds)" },
       .init(title: "worker", isForPrograms: true) { $0.worker },
       .init(title: "engine", isForPrograms: true) { $0.engine },
       .init(title: "accepted", isForPrograms: true) { TimeText.encode($0.acceptedMilliseconds) },
-      .init(title: "message") { $0.message ?? "" },
+      .init(title: "message", isCut: true) { $0.message ?? "" },
     ])
   }
 
@@ -149,33 +149,25 @@ struct ResultsCommand: ParsableCommand {
         if body {
           try Output.write(detail.result ?? [])
         } else if json {
-          try Output.line(try jsonLine(Shown(detail)))
+          var object = printer.object(detail.row)
+          for (name, value) in extras(detail) { object[name] = .text(value) }
+          try Output.line(try jsonLine(object))
         } else {
-          for (name, value) in Shown(detail).lines { try Output.line("\(name.padding(toLength: 13, withPad: " ", startingAt: 0))\(value)") }
+          let rows = printer.columns.map { ($0.title, $0.text(detail.row)) } + extras(detail)
+          for (name, value) in rows where !value.isEmpty {
+            let shown = name == "result" && value.count > 128 ? "\(value.prefix(128))… (--body for all)" : value
+            try Output.line("\(name.padding(toLength: 13, withPad: " ", startingAt: 0))\(shown)")
+          }
         }
       }
     }
 
-    /// A job as `show` prints it.
-    struct Shown: Encodable {
-      var row: ResultRow
-      var digest: String
-      var canRetry: Bool
-      var resultHex: String?
-
-      init(_ detail: ResultDetail) {
-        row = detail.row
-        digest = Hex.encode(detail.digest)
-        canRetry = detail.canRetry
-        resultHex = detail.result.map { Hex.encode($0) }
-      }
-
-      var lines: [(String, String)] {
-        ResultsCommand.printer.columns.map { ($0.title, $0.text(row)) }.filter { !$0.1.isEmpty } + [
-          ("digest", digest), ("can retry", canRetry ? "yes" : "no"),
-          ("result", resultHex.map { $0.count > 128 ? "\($0.prefix(128))… (--body for all)" : $0 } ?? ""),
-        ]
-      }
+    /// A job as `show` prints it: the columns, and what only one job has room for.
+    private func extras(_ detail: ResultDetail) -> [(String, String)] {
+      [
+        ("digest", Hex.encode(detail.digest)), ("can_retry", detail.canRetry ? "yes" : "no"),
+        ("result", detail.result.map { Hex.encode($0) } ?? ""),
+      ]
     }
   }
 

@@ -40,12 +40,14 @@ struct FormatOptions: ParsableArguments {
 }
 
 /// Rows for people and programs: one list of columns serves all three formats.
-struct RowPrinter<Row: Encodable> {
+struct RowPrinter<Row> {
   struct Column {
     var title: String
     var alignsRight = false
     /// Left out of tables, which are for looking at.
     var isForPrograms = false
+    /// Tables cut texts that a producer or a guest chose, and nothing else.
+    var isCut = false
     var text: (Row) -> String
   }
 
@@ -53,7 +55,7 @@ struct RowPrinter<Row: Encodable> {
 
   func print(_ rows: [Row], as format: FormatOptions.Format, header: Bool = true) throws {
     switch format {
-    case .json: for row in rows { try Output.line(try jsonLine(row)) }
+    case .json: for row in rows { try Output.line(try jsonLine(object(row))) }
     case .csv:
       if header { try Output.line(columns.map { RowPrinter.quoted($0.title) }.joined(separator: ",")) }
       for row in rows { try Output.line(columns.map { RowPrinter.quoted($0.text(row)) }.joined(separator: ",")) }
@@ -61,9 +63,20 @@ struct RowPrinter<Row: Encodable> {
     }
   }
 
+  /// A row as JSON: the columns that have a value, right-aligned ones as numbers.
+  func object(_ row: Row) -> [String: JSONScalar] {
+    var object: [String: JSONScalar] = [:]
+    for column in columns {
+      let text = column.text(row)
+      if text.isEmpty { continue }
+      object[column.title] = column.alignsRight ? Int64(text).map { .number($0) } ?? .text(text) : .text(text)
+    }
+    return object
+  }
+
   private func table(_ rows: [Row], header: Bool) throws {
     let shown = columns.filter { !$0.isForPrograms }
-    let cells = rows.map { row in shown.map { RowPrinter.printable($0.text(row)) } }
+    let cells = rows.map { row in shown.map { RowPrinter.printable($0.text(row), isCut: $0.isCut) } }
     let widths = shown.indices.map { index in
       max(header ? shown[index].title.count : 0, cells.map { $0[index].count }.max() ?? 0)
     }
@@ -86,11 +99,11 @@ struct RowPrinter<Row: Encodable> {
   }
 
   /// Control characters come from producers and guests, and must not reach a terminal.
-  private static func printable(_ text: String) -> String {
+  private static func printable(_ text: String, isCut: Bool) -> String {
     let clean = text.unicodeScalars.map { scalar -> Character in
       scalar.value < 32 || (127..<160).contains(scalar.value) ? " " : Character(scalar)
     }
-    return clean.count > 60 ? String(clean.prefix(59)) + "…" : String(clean)
+    return isCut && clean.count > 60 ? String(clean.prefix(59)) + "…" : String(clean)
   }
 }
 

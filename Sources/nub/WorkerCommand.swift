@@ -30,6 +30,9 @@ struct WorkerCommand: ParsableCommand {
   @Option(help: "kvm, or inprocess: WITHOUT isolation, for development only. Default: NUB_ENGINE, else kvm.")
   var engine: String?
 
+  @Option(help: "A guest image of your own (see `nub guest build`). Default: nub's.", completion: .file())
+  var guest: String?
+
   @Option(help: "What replies and the store call this worker, at most 64 bytes. Default: host name and process id.")
   var name: String?
 
@@ -107,6 +110,7 @@ struct WorkerCommand: ParsableCommand {
       lanes: lanes ?? max(1, ProcessInfo.processInfo.activeProcessorCount))
     configuration.version = Nub.version
     configuration.engine = engine
+    configuration.guestPath = guest
     configuration.durability = durability
     if let guestHeap { configuration.guestHeapBytes = guestHeap }
     if let maxRun { configuration.maximumRunMilliseconds = maxRun }

@@ -1,4 +1,4 @@
-public import CNubGuest
+import CNubGuest
 
 /// Why a guest function could not answer: a status other than 0, and a message for the producer.
 public struct GuestError: Error {

@@ -1,6 +1,6 @@
 internal import Foundation
 internal import GRDB
-public import NubCap
+import NubCap
 
 /// People's questions to a SQLite store, over a read-only connection of its own.
 public final class SQLiteQueries: StoreQueries {

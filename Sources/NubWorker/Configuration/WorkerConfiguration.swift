@@ -39,6 +39,8 @@ public struct WorkerConfiguration: Sendable {
   /// Size of the store in bytes from which new work is refused; nil for none.
   public var maximumStoreBytes: Int64?
   public var engine = Engine.kvm
+  /// Path of a guest image; nil for nub's own.
+  public var guestPath: String?
   /// Threads that run sandboxes, one each.
   public var lanes: Int
   /// Jobs that may be in the worker at once.

@@ -144,10 +144,14 @@ struct SandboxEngineSource: LaneEngineSource {
     var functions = HostFunctions()
     functions.register(HostFunctionID.capFetch, name: "cap_fetch", Self.fetch)
     do throws(MachineError) {
+      let guest = try Self.guest(configuration)
+      image = ImageRecord(
+        digest: guest.digest.bytes, name: configuration.guestPath ?? "built-in",
+        functions: guest.functions.map { ($0.id, $0.name) })
       switch configuration.engine {
       case .kvm:
         template = try SandboxTemplate(
-          kvm: try .builtIn(), configuration: sandboxes, hostFunctions: functions,
+          kvm: guest, configuration: sandboxes, hostFunctions: functions,
           logger: configuration.logger)
       case .inprocess:
         template = try SandboxTemplate(
@@ -156,7 +160,15 @@ struct SandboxEngineSource: LaneEngineSource {
     } catch {
       throw WorkerError(.engine, error.message, cause: error)
     }
-    image = nil
+  }
+
+  /// The image that the configuration names. The in-process engine is the built-in image's code, whatever is named.
+  private static func guest(_ configuration: WorkerConfiguration) throws(MachineError) -> GuestImage {
+    guard let path = configuration.guestPath else { return try .builtIn() }
+    guard configuration.engine == .kvm else {
+      throw MachineError(.configurationInvalid, "the engine inprocess runs nub's own guest only, not \(path)")
+    }
+    return try GuestImage(contentsOf: path)
   }
 
   var name: String { template.engine.rawValue }
