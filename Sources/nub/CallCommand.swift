@@ -74,7 +74,7 @@ struct CallCommand: AsyncParsableCommand {
       try print(result.body)
     } catch let error as ClientError {
       if let meta = error.meta { try report(meta) }
-      Output.error(error.status.map { "status \($0.rawValue) (\($0)): \(error.message)" } ?? error.message)
+      Output.error(error.message)
       for hash in error.missing { Output.error("missing: \(hash.hex)") }
       throw ExitCode(1)
     }
@@ -107,7 +107,10 @@ struct CallCommand: AsyncParsableCommand {
 
   private func print(_ body: [UInt8]) throws {
     switch format {
-    case .raw: try Output.write(body)
+    case .raw:
+      try Output.write(body)
+      // On a terminal the prompt should not stick to the result; elsewhere the result is exactly its bytes.
+      if Output.isTerminal, body.last != UInt8(ascii: "\n") { try Output.line("") }
     case .hex: try Output.line(Hex.encode(body))
     case .u64:
       guard body.count % 8 == 0 else { throw CommandFailure("the result has \(body.count) bytes, not a multiple of 8") }

@@ -22,6 +22,8 @@ enum Output {
 
   static func error(_ text: String) { FileHandle.standardError.write(Data((text + "\n").utf8)) }
 
+  static var isTerminal: Bool { isatty(STDOUT_FILENO) != 0 }
+
   static var errorIsTerminal: Bool { isatty(STDERR_FILENO) != 0 }
 
   /// A line on a terminal's standard error that replaces itself; nothing elsewhere.
