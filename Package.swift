@@ -7,6 +7,7 @@ let package = Package(
   products: [
     .executable(name: "nub", targets: ["nub"]),
     .library(name: "NubMachine", targets: ["NubMachine"]),
+    .library(name: "NubGuestTools", targets: ["NubGuestTools"]),
     .library(name: "NubStore", targets: ["NubStore"]),
     .library(name: "NubWorker", targets: ["NubWorker"]),
     .library(name: "NubClient", targets: ["NubClient"]),
@@ -16,6 +17,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
     .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.7.3"),
+    .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
   ],
   targets: [
@@ -49,9 +51,19 @@ let package = Package(
       plugins: ["GuestImage"]
     ),
 
+    // Building and looking at authors' images; carries the kit's sources.
+    .target(
+      name: "NubGuestTools", dependencies: ["NubCap", "NubGuestBuild", "NubELF", "NubMachine"], plugins: ["GuestImage"]
+    ),
+
+    .target(name: "CNubSQLite"),
     .target(
       name: "NubStore",
-      dependencies: ["NubCap", .product(name: "GRDB", package: "GRDB.swift")]
+      dependencies: [
+        "CNubSQLite", "NubCap",
+        .product(name: "GRDB", package: "GRDB.swift"),
+        .product(name: "GRDBSQLite", package: "GRDB.swift"),
+      ]
     ),
 
     // No pkg-config: Debian's libzmq.pc names flags that SwiftPM refuses, with a warning at each build.
@@ -61,7 +73,9 @@ let package = Package(
     .target(
       name: "NubWorker",
       dependencies: [
-        "CZeroMQ", "NubMachine", "NubStore", "NubCap",
+        "CZeroMQ", "NubABI", "NubMachine", "NubStore", "NubCap",
+        .product(name: "DequeModule", package: "swift-collections"),
+        .product(name: "HeapModule", package: "swift-collections"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "Metrics", package: "swift-metrics"),
         .product(name: "Tracing", package: "swift-distributed-tracing"),
@@ -72,15 +86,32 @@ let package = Package(
     .executableTarget(
       name: "nub",
       dependencies: [
-        "NubWorker", "NubClient", "NubStore", "NubMachine", "NubCap",
+        "NubWorker", "NubClient", "NubStore", "NubMachine", "NubGuestBuild", "NubGuestTools", "NubABI", "NubCap",
+        "NubCapJSON", "CZeroMQ",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
       ]
     ),
 
     .testTarget(name: "NubCapTests", dependencies: ["NubCap", "NubCapJSON"]),
     .testTarget(name: "NubCapJSONTests", dependencies: ["NubCap", "NubCapJSON"]),
-    .testTarget(name: "NubStoreTests", dependencies: ["NubStore"]),
-    .testTarget(name: "NubWorkerTests", dependencies: ["NubWorker", "NubMachine", "NubStore"]),
+    .target(name: "NubStoreSamples", dependencies: ["NubStore", "NubCap"], path: "Tests/NubStoreSamples"),
+    // A process to be killed in the middle of a commit.
+    .executableTarget(
+      name: "NubStoreCrasher", dependencies: ["NubStore", "NubStoreSamples", "NubCap"],
+      path: "Tests/NubStoreCrasher"),
+    .testTarget(
+      name: "NubStoreTests",
+      dependencies: [
+        "NubStore", "NubStoreSamples", "NubStoreCrasher", "NubCap",
+        .product(name: "GRDBSQLite", package: "GRDB.swift"),
+      ]),
+    .testTarget(
+      name: "NubWorkerTests",
+      dependencies: [
+        "NubWorker", "CZeroMQ", "NubMachine", "NubStore", "NubCap",
+        .product(name: "Logging", package: "swift-log"),
+      ]),
     .testTarget(name: "NubClientTests", dependencies: ["NubClient", "NubZMQ", "NubCap"]),
     .testTarget(
       name: "NubMachineTests",
@@ -88,6 +119,12 @@ let package = Package(
       exclude: ["Guests"]
     ),
     .testTarget(name: "NubGuestTests", dependencies: ["NubGuest", "NubABI", "NubCap", "CNubABI"]),
+    .testTarget(
+      name: "NubGuestBuildTests",
+      dependencies: [
+        "NubGuestTools", "NubGuestBuild", "NubMachine", "NubELF", "NubABI", "NubCap",
+        .product(name: "Logging", package: "swift-log"),
+      ]),
     .testTarget(name: "NubELFTests", dependencies: ["NubELF"]),
   ],
   swiftLanguageModes: [.v6]

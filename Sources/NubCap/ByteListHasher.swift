@@ -70,9 +70,15 @@ public struct ByteListHasher: Sendable {
   }
 
   private mutating func rootOfBuffer(count: Int) -> CapHash {
-    unsafe withUnsafeBytes(of: buffer) { source in
-      unsafe scratch.root(
-        ofBytes: source.baseAddress.unsafelyUnwrapped, count: count, depth: ByteListHasher.pageDepth)
+    Self.root(of: &buffer, count: count, &scratch)
+  }
+
+  /// Apart and with its own access to both, so that the buffer is not copied.
+  private static func root(
+    of buffer: inout InlineArray<4096, UInt8>, count: Int, _ scratch: inout MerkleScratch
+  ) -> CapHash {
+    unsafe withUnsafeBytes(of: &buffer) { source in
+      unsafe scratch.root(ofBytes: source.baseAddress.unsafelyUnwrapped, count: count, depth: pageDepth)
     }
   }
 }

@@ -15,9 +15,9 @@ struct MerkleScratch {
     memory[4 * index + 3] = node.words.3
   }
 
-  private func get(_ index: Int) -> CapHash {
-    CapHash(
-      words: (memory[4 * index], memory[4 * index + 1], memory[4 * index + 2], memory[4 * index + 3]))
+  /// The first node. Through a pointer, because a subscript's getter may copy the whole array.
+  private mutating func first() -> CapHash {
+    unsafe withUnsafeBytes(of: &memory) { unsafe $0.loadUnaligned(as: CapHash.self) }
   }
 
   /// Makes the parents of `count` pairs of nodes, 64 bytes each, the first nodes here. `count <= 64`.
@@ -65,6 +65,6 @@ struct MerkleScratch {
         unsafe Merkle.hashPairs(into: start, from: UnsafeRawPointer(start), count: count)
       }
     }
-    return get(0)
+    return first()
   }
 }

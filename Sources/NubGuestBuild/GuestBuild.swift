@@ -6,79 +6,98 @@ public import NubELF
 ///
 /// The same code builds nub's own image while the package builds, and an author's with `nub guest build`.
 public struct GuestBuild {
-  /// Where the compilers are.
-  public struct Toolchain {
-    public var swiftc: String
-    public var clang: String
-    public var linker: String
-    public init(swiftc: String, clang: String, linker: String) {
-      self.swiftc = swiftc
-      self.clang = clang
-      self.linker = linker
-    }
-  }
-
   public var toolchain: Toolchain
   /// The folder `Sources` of nub, or a copy of the parts of it that the guest is made of.
   public var kit: URL
-  /// Scratch folder for objects and modules.
+  /// Folder for the kit's own objects and modules. ``buildKit()`` fills it; after that it can serve many images.
+  public var kitObjects: URL
+  /// Scratch folder for the author's objects.
   public var scratch: URL
+  /// DWARF for debuggers in the image. It is never loaded into a sandbox.
   public var keepsDebugInfo = false
+  /// Off for authors: another toolchain may warn of what this one does not.
+  public var warningsAreErrors = false
 
-  public init(toolchain: Toolchain, kit: URL, scratch: URL) {
+  public init(toolchain: Toolchain, kit: URL, kitObjects: URL, scratch: URL) {
     self.toolchain = toolchain
     self.kit = kit
+    self.kitObjects = kitObjects
     self.scratch = scratch
   }
 
   /// The folders under `Sources` that an image is made of.
   public static let kitFolders = ["CNubABI", "CNubCPU", "CNubGuest", "NubABI", "NubCap", "NubGuest"]
+  /// Of those folders, the files that an image is made of.
+  public static let kitExtensions: Set<String> = ["swift", "c", "h", "ld", "modulemap"]
+  /// nub's own example functions lie beside the kit and are no part of an author's image.
+  public static let exampleFile = "NubGuest/Functions/Examples.swift"
 
-  /// Compiles and links; returns the image.
-  /// - Parameter sources: the author's `.swift` and `.c` files.
-  public func build(sources: [URL]) throws(GuestBuildError) -> ELFFile {
-    do {
-      try FileManager.default.createDirectory(at: scratch, withIntermediateDirectories: true)
-    } catch {
-      throw GuestBuildError(.files, "the scratch folder \(scratch.path) cannot be made", cause: "\(error)")
-    }
-    var objects: [URL] = []
-    objects.append(try swift("NubCap", try files(in: "NubCap")))
-    objects.append(try swift("NubABI", try files(in: "NubABI")))
-    objects.append(
-      try swift(
-        "NubGuestKit",
-        try files(in: "NubGuest/Kit")
-          + files(in: "NubGuest/Functions").filter { $0.lastPathComponent != "Examples.swift" }))
-    objects.append(try swift("NubGuestImage", [kit.appending(path: "NubGuest/Image/Entry.swift")]))
-    objects.append(try c(kit.appending(path: "NubGuest/Image/memory.c"), freestanding: true))
+  /// What a build made.
+  public struct Result {
+    public var image: ELFFile
+    /// The compilers' warnings about the author's sources; empty where there are none.
+    public var diagnostics: String
+  }
 
+  /// Compiles nub's own part. Once it is there, any number of images can be built on it.
+  public func buildKit() throws(GuestBuildError) {
+    try makeFolder(kitObjects)
+    try swift("NubCap", try files(in: "NubCap"), into: kitObjects)
+    try swift("NubABI", try files(in: "NubABI"), into: kitObjects)
+    let examples = kit.appending(path: GuestBuild.exampleFile).lastPathComponent
+    try swift(
+      "NubGuestKit",
+      try files(in: "NubGuest/Kit")
+        + files(in: "NubGuest/Functions").filter { $0.lastPathComponent != examples },
+      into: kitObjects)
+    try swift("NubGuestImage", [kit.appending(path: "NubGuest/Image/Entry.swift")], into: kitObjects)
+    try c(kit.appending(path: "NubGuest/Image/memory.c"), as: "memory", into: kitObjects, freestanding: true)
+  }
+
+  private static let kitParts = ["NubCap", "NubABI", "NubGuestKit", "NubGuestImage", "memory"]
+
+  /// Compiles the author's sources and links the image.
+  /// - Parameters:
+  ///   - sources: the author's `.swift` files, which make one module, and `.c` files.
+  ///   - includes: folders that are searched for headers and module maps.
+  public func build(sources: [URL], includes: [URL] = []) throws(GuestBuildError) -> Result {
+    try makeFolder(scratch)
+    var author: [URL] = []
+    var diagnostics = ""
     let swiftSources = sources.filter { $0.pathExtension == "swift" }
-    if !swiftSources.isEmpty { objects.append(try swift("GuestFunctions", swiftSources)) }
-    for source in sources where source.pathExtension == "c" {
-      objects.append(try c(source, freestanding: false))
+    if !swiftSources.isEmpty {
+      diagnostics += try swift("GuestFunctions", swiftSources, into: scratch, includes: includes)
+      author.append(scratch.appending(path: "GuestFunctions.o"))
+    }
+    for (index, source) in sources.filter({ $0.pathExtension == "c" }).enumerated() {
+      // Numbered, because files of two folders may have the same name.
+      let name = "\(index)-\(source.deletingPathExtension().lastPathComponent).c"
+      diagnostics += try c(source, as: name, into: scratch, freestanding: false, includes: includes)
+      author.append(scratch.appending(path: "\(name).o"))
     }
 
+    let kitParts = GuestBuild.kitParts.map { kitObjects.appending(path: "\($0).o") }
     let table = scratch.appending(path: "function_table.c")
-    try write(try FunctionTableSource.generate(from: objects), to: table)
-    objects.append(try c(table, freestanding: true))
+    try write(try FunctionTableSource(kit: kitParts, author: author).text, to: table)
+    try c(table, as: "function_table", into: scratch, freestanding: true)
 
     let image = scratch.appending(path: "image.elf")
-    try run(
+    let objects = kitParts + author + [scratch.appending(path: "function_table.o")]
+    try Tool.run(
       toolchain.linker,
       [
         "-static", "-nostdlib", "--gc-sections", "-z", "noexecstack", "--build-id=none", "-T",
         kit.appending(path: "NubGuest/Image/image.ld").path, "-o", image.path,
-      ] + objects.map(\.path))
+      ] + objects.map(\.path) + toolchain.bareMetalLibraries)
     do {
-      return try ELFFile([UInt8](Data(contentsOf: image)))
+      return Result(image: try ELFFile([UInt8](Data(contentsOf: image))), diagnostics: diagnostics)
     } catch {
       throw GuestBuildError(.files, "the linked image cannot be read", cause: "\(error)")
     }
   }
 
-  private var includes: [String] {
-    ["CNubABI", "CNubCPU", "CNubGuest"].map { kit.appending(path: "\($0)/include").path }
+  private var kitIncludes: [URL] {
+    ["CNubABI", "CNubCPU", "CNubGuest"].map { kit.appending(path: "\($0)/include") }
   }
 
   private func files(in folder: String) throws(GuestBuildError) -> [URL] {
@@ -91,38 +110,54 @@ public struct GuestBuild {
     }
   }
 
-  private func swift(_ module: String, _ sources: [URL]) throws(GuestBuildError) -> URL {
-    let object = scratch.appending(path: "\(module).o")
+  @discardableResult
+  private func swift(
+    _ module: String, _ sources: [URL], into folder: URL, includes: [URL] = []
+  ) throws(GuestBuildError) -> String {
     var arguments = [
       "-target", "x86_64-unknown-none-elf", "-enable-experimental-feature", "Embedded",
       "-enable-experimental-feature", "Extern", "-enable-experimental-feature", "Lifetimes",
       "-enable-upcoming-feature", "ExistentialAny",
-      "-enable-upcoming-feature", "InternalImportsByDefault", "-swift-version", "6", "-wmo", "-O",
-      "-enforce-exclusivity=unchecked", "-parse-as-library", "-module-name", module, "-module-cache-path",
-      scratch.appending(path: "modules").path, "-I", scratch.path, "-Xcc", "-march=x86-64-v2", "-Xcc",
-      "-ffreestanding",
-      "-Xcc", "-fno-stack-protector", "-disable-stack-protector", "-Xfrontend", "-function-sections",
-      "-emit-module", "-emit-module-path",
-      scratch.appending(path: "\(module).swiftmodule").path, "-c", "-o", object.path,
+      "-swift-version", "6", "-wmo", "-O", "-enforce-exclusivity=unchecked", "-parse-as-library",
+      "-module-name", module, "-module-cache-path", kitObjects.appending(path: "modules").path,
+      "-I", kitObjects.path, "-Xcc", "-march=x86-64-v2", "-Xcc", "-ffreestanding", "-Xcc",
+      "-fno-stack-protector",
+      // Frame pointers make a guest's backtrace a walk of a linked list.
+      "-Xcc", "-fno-omit-frame-pointer",
+      "-Xfrontend", "-disable-stack-protector", "-Xfrontend", "-function-sections",
+      "-emit-module", "-emit-module-path", folder.appending(path: "\(module).swiftmodule").path,
+      "-c", "-o", folder.appending(path: "\(module).o").path,
     ]
+    // The kit's rule; an author shall get by with plain imports.
+    if folder == kitObjects { arguments += ["-enable-upcoming-feature", "InternalImportsByDefault"] }
     if keepsDebugInfo { arguments.append("-g") }
-    for include in includes { arguments += ["-I", include] }
-    try run(toolchain.swiftc, arguments + sources.map(\.path))
-    return object
+    if warningsAreErrors { arguments.append("-warnings-as-errors") }
+    for include in kitIncludes + includes { arguments += ["-I", include.path] }
+    return try Tool.run(toolchain.swiftc, arguments + sources.map(\.path))
   }
 
-  private func c(_ source: URL, freestanding: Bool) throws(GuestBuildError) -> URL {
-    let object = scratch.appending(path: source.deletingPathExtension().lastPathComponent + ".c.o")
+  @discardableResult
+  private func c(
+    _ source: URL, as name: String, into folder: URL, freestanding: Bool, includes: [URL] = []
+  ) throws(GuestBuildError) -> String {
     var arguments = [
-      "-target", "x86_64-unknown-none-elf", "-march=x86-64-v2", "-O2", "-std=c17", "-Wall", "-ffreestanding",
-      "-fno-stack-protector", "-fno-pic", "-ffunction-sections", "-fdata-sections", "-c", source.path, "-o",
-      object.path,
+      "-target", "x86_64-unknown-none-elf", "-march=x86-64-v2", "-O2", "-std=c17", "-Wall", "-Wextra",
+      "-ffreestanding", "-fno-stack-protector", "-fno-pic", "-fno-omit-frame-pointer", "-ffunction-sections",
+      "-fdata-sections", "-c", source.path, "-o", folder.appending(path: "\(name).o").path,
     ]
     if freestanding { arguments.append("-fno-builtin") }
     if keepsDebugInfo { arguments.append("-g") }
-    for include in includes { arguments += ["-I", include] }
-    try run(toolchain.clang, arguments)
-    return object
+    if warningsAreErrors { arguments.append("-Werror") }
+    for include in kitIncludes + includes { arguments += ["-I", include.path] }
+    return try Tool.run(toolchain.clang, arguments)
+  }
+
+  private func makeFolder(_ folder: URL) throws(GuestBuildError) {
+    do {
+      try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    } catch {
+      throw GuestBuildError(.files, "the folder \(folder.path) cannot be made", cause: "\(error)")
+    }
   }
 
   private func write(_ text: String, to file: URL) throws(GuestBuildError) {
@@ -132,49 +167,4 @@ public struct GuestBuild {
       throw GuestBuildError(.files, "\(file.path) cannot be written", cause: "\(error)")
     }
   }
-
-  /// Runs a compiler; its diagnostics go into the error.
-  private func run(_ tool: String, _ arguments: [String]) throws(GuestBuildError) {
-    let process = Process()
-    process.executableURL = URL(filePath: tool)
-    process.arguments = arguments
-    let output = Pipe()
-    process.standardError = output
-    process.standardOutput = output
-    let text: Data
-    do {
-      try process.run()
-      text = try output.fileHandleForReading.readToEnd() ?? Data()
-    } catch {
-      throw GuestBuildError(
-        .toolMissing, "\(tool) cannot be run; install the Swift toolchain", cause: "\(error)")
-    }
-    process.waitUntilExit()
-    guard process.terminationStatus == 0 else {
-      throw GuestBuildError(.compile, "\(tool) failed", cause: String(decoding: text, as: UTF8.self))
-    }
-  }
-}
-
-/// Why an image could not be built.
-public struct GuestBuildError: Error, CustomStringConvertible {
-  public enum Code: Sendable {
-    case toolMissing
-    case files
-    /// A compiler or the linker refused the sources; the cause is what it said.
-    case compile
-    /// Function names or ids that do not fit together.
-    case functions
-  }
-  public var code: Code
-  public var message: String
-  public var cause: String?
-
-  init(_ code: Code, _ message: String, cause: String? = nil) {
-    self.code = code
-    self.message = message
-    self.cause = cause
-  }
-
-  public var description: String { cause.map { "\(message)\n\($0)" } ?? message }
 }

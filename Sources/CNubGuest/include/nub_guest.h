@@ -59,7 +59,14 @@ uint32_t nub_cap(nub_call *call, const uint8_t hash[32], const uint8_t **wire, s
 // The bytes of a Data cap; as nub_cap, but NUB_STATUS_CAP_INVALID for another kind.
 uint32_t nub_cap_data(nub_call *call, const uint8_t hash[32], const uint8_t **bytes, size_t *length);
 
-// A log record; level 0 (trace) to 6 (critical). Cut at 1024 bytes; dropped when the log area is full.
+// A log record; its source is the function's name. Cut at 1024 bytes; dropped when the log area is full.
+#define NUB_LOG_TRACE 0u
+#define NUB_LOG_DEBUG 1u
+#define NUB_LOG_INFO 2u
+#define NUB_LOG_NOTICE 3u
+#define NUB_LOG_WARNING 4u
+#define NUB_LOG_ERROR 5u
+#define NUB_LOG_CRITICAL 6u
 void nub_log(nub_call *call, unsigned level, const void *message, size_t length);
 
 // Calls a host function. 0 and its answer, valid until the next host call; else the host's status, the answer then
@@ -70,9 +77,17 @@ uint32_t nub_host_call(nub_call *call, uint32_t function, const void *argument, 
 // Gives up: the sandbox is dropped, the caller sees code and message (cut at 1024 bytes).
 void nub_abort(nub_call *call, uint32_t code, const void *message, size_t length) __attribute__((noreturn));
 
+// What there is of the C library. The heap is bounded: malloc and its kin return NULL where it is used up.
 void *malloc(size_t size);
+void *calloc(size_t count, size_t size);
+void *realloc(void *pointer, size_t size);
 void free(void *pointer);
 int posix_memalign(void **result, size_t alignment, size_t size);
+void *memcpy(void *target, const void *source, size_t count);
+void *memmove(void *target, const void *source, size_t count);
+void *memset(void *target, int value, size_t count);
+int memcmp(const void *left, const void *right, size_t count);
+size_t strlen(const char *text);
 
 #ifdef __cplusplus
 }

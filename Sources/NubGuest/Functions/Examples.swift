@@ -2,7 +2,7 @@
 #if canImport(NubGuestKit)
   public import NubGuestKit
 #else
-  public import CNubGuest
+  import CNubGuest
 #endif
 import NubCap
 

@@ -67,10 +67,7 @@ private func give(
     length?.pointee = found.count
     return 0
   } catch {
-    if error.message.utf8CodeUnitCount == 0 { return error.status }
-    return error.message.withUTF8Buffer { text in
-      nubFail(call, error.status, UnsafeRawPointer(text.baseAddress), text.count)
-    }
+    return error.answer(call)
   }
 }
 
@@ -79,12 +76,9 @@ public func nubLog(
   _ call: UnsafeMutablePointer<nub_call>?, _ level: UInt32, _ message: UnsafeRawPointer?, _ length: Int
 ) {
   guard let call, length >= 0 else { return }
-  var function = call.pointee.function
-  withUnsafeBytes(of: &function) { _ in
-    GuestRuntime.of(call).writeLog(
-      level: level, source: UnsafeRawBufferPointer(start: nil, count: 0),
-      message: UnsafeRawBufferPointer(start: message, count: message == nil ? 0 : length))
-  }
+  GuestRuntime.of(call).writeLog(
+    level: level, function: call.pointee.function,
+    message: UnsafeRawBufferPointer(start: message, count: message == nil ? 0 : length))
 }
 
 @c(nub_host_call)

@@ -4,11 +4,21 @@ public import NubCap
 /// One call, as its function sees it: the payload, where the result goes, caps by hash, logging, host functions.
 ///
 /// It and every pointer it gives are valid until the function returns.
+///
+/// A guest function is an exported C function whose name says its id and its name, and a Swift function that does the
+/// work and throws what went wrong:
+///
+///     @c(nub_fn_300_shout)
+///     public func shout(_ call: NubCall?) -> UInt32 { GuestCall.run(call, shout) }
+///
+///     func shout(_ call: borrowing GuestCall) throws(GuestError) {
+///       for byte in call.payload { try call.write(byte & 0xdf) }
+///     }
 public struct GuestCall: ~Copyable {
   let frame: UnsafeMutablePointer<nub_call>
 
-  /// Runs a function's body and turns what it throws into the call's status:
-  /// `@c(nub_fn_300_shout) public func shout(_ call: NubCall?) -> UInt32 { GuestCall.run(call) { call throws(GuestError) in … } }`
+  /// Runs a function's body and turns what it throws into the call's status. Short bodies can be written in place:
+  /// `GuestCall.run(call) { call throws(GuestError) in … }`.
   public static func run(
     _ frame: UnsafeMutablePointer<nub_call>?, _ body: (borrowing GuestCall) throws(GuestError) -> Void
   ) -> UInt32 {
@@ -17,8 +27,7 @@ public struct GuestCall: ~Copyable {
       try body(GuestCall(frame: frame))
       return 0
     } catch {
-      if error.message.utf8CodeUnitCount == 0 { return error.status }
-      return nub_fail(frame, error.status, error.message.utf8Start, error.message.utf8CodeUnitCount)
+      return error.answer(frame)
     }
   }
 
@@ -48,6 +57,12 @@ public struct GuestCall: ~Copyable {
   /// Appends a string as UTF-8.
   public func write(_ text: StaticString) throws(GuestError) {
     guard nub_write(frame, text.utf8Start, text.utf8CodeUnitCount) == 0 else { throw .resultTooLarge }
+  }
+
+  /// Appends a string as UTF-8.
+  public func write(_ text: String) throws(GuestError) {
+    let status = text.utf8.span.withUnsafeBufferPointer { nub_write(frame, $0.baseAddress, $0.count) }
+    guard status == 0 else { throw .resultTooLarge }
   }
 
   /// Room for `count` more bytes of result, which count at once.
@@ -85,13 +100,31 @@ public struct GuestCall: ~Copyable {
     nub_log(frame, level.rawValue, message.utf8Start, message.utf8CodeUnitCount)
   }
 
-  /// Calls a host function; its answer stays until the next host call.
+  /// Sends a record to the host's log. The text is put together only where the host wants records of this level.
+  public func log(_ level: LogLevel, text: @autoclosure () -> String) {
+    guard runtime.wantsLog(level.rawValue) else { return }
+    text().utf8.span.withUnsafeBufferPointer { nub_log(frame, level.rawValue, $0.baseAddress, $0.count) }
+  }
+
+  /// Calls a host function; its answer stays until the next host call, which reading a cap may be.
+  /// - Throws: status `NUB_STATUS_HOST` with what the host said as its message.
   public func callHost(_ function: UInt32, _ argument: UnsafeRawBufferPointer) throws(GuestError)
     -> UnsafeRawBufferPointer
   {
     let (status, answer) = runtime.hostCall(function, argument)
-    guard status == 0 else { throw GuestError(status: NUB_STATUS_HOST, message: "the host function failed") }
+    guard status == 0 else {
+      _ = nub_fail(frame, NUB_STATUS_HOST, answer.baseAddress, answer.count)
+      throw .answered(NUB_STATUS_HOST)
+    }
     return answer
+  }
+
+  /// Calls a host function with a text as its argument.
+  public func callHost(_ function: UInt32, _ argument: StaticString) throws(GuestError)
+    -> UnsafeRawBufferPointer
+  {
+    try callHost(
+      function, UnsafeRawBufferPointer(start: argument.utf8Start, count: argument.utf8CodeUnitCount))
   }
 
   var runtime: GuestRuntime { GuestRuntime.of(frame) }

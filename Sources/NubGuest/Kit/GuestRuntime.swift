@@ -133,8 +133,13 @@ public final class GuestRuntime {
     return (host.pointee.host_call_status, answer)
   }
 
-  func writeLog(level: UInt32, source: UnsafeRawBufferPointer, message: UnsafeRawBufferPointer) {
-    log.write(level: level, source: source, message: message)
+  /// True where the host wants records of this level.
+  func wantsLog(_ level: UInt32) -> Bool { level >= host.pointee.log_level }
+
+  /// Writes a record whose source is the name of a function.
+  func writeLog(level: UInt32, function: UInt32, message: UnsafeRawBufferPointer) {
+    guard wantsLog(level) else { return }
+    log.write(level: level, source: functions.name(of: function), message: message)
   }
 
   /// Gives up. Returns only where there is no isolation to end.

@@ -16,7 +16,6 @@ struct LogWriter {
   }
 
   mutating func write(level: UInt32, source: UnsafeRawBufferPointer, message: UnsafeRawBufferPointer) {
-    guard level >= host.pointee.log_level else { return }
     if host.pointee.log_drained != drained {
       drained = host.pointee.log_drained
       area.pointee.length = 0

@@ -111,17 +111,19 @@ class AsyncClient:
         self, requests: Iterable[CallRequest], *, timeout: float | None = None, return_errors: Literal[True]
     ) -> list[Result | NubError]: ...
 
-    async def call_many(self, requests, *, timeout=None, return_errors=False):
+    async def call_many(
+        self, requests: Iterable[CallRequest], *, timeout: float | None = None, return_errors: bool = False
+    ) -> Sequence[Result | NubError]:
         """Runs many calls pipelined; results in the order of the requests."""
         jobs = [self._request(request.frames(self.tenant), timeout) for request in requests]
         outcomes: list[Result | NubError] = []
         for reply in await asyncio.gather(*jobs, return_exceptions=True):
             if isinstance(reply, BaseException) and not isinstance(reply, NubError):
                 raise reply
-            error = reply if isinstance(reply, NubError) else reply.error()
-            if error is not None and not return_errors:
-                raise error
-            outcomes.append(error or reply.result())
+            outcome = reply if isinstance(reply, NubError) else reply.error() or reply.result()
+            if isinstance(outcome, NubError) and not return_errors:
+                raise outcome
+            outcomes.append(outcome)
         return outcomes
 
     async def put(self, content: bytes, *, timeout: float | None = None) -> PutResult:

@@ -87,7 +87,8 @@ class Client:
     ) -> Result:
         """Runs a function. `options` are CallRequest's fields."""
         request = CallRequest(function, payload, **options)
-        return self._run([request.frames(self.tenant)], timeout)[0].result()
+        result: Result = self._run([request.frames(self.tenant)], timeout)[0].result()
+        return result
 
     @overload
     def call_many(
@@ -99,15 +100,17 @@ class Client:
         self, requests: Iterable[CallRequest], *, timeout: float | None = None, return_errors: Literal[True]
     ) -> list[Result | NubError]: ...
 
-    def call_many(self, requests, *, timeout=None, return_errors=False):
+    def call_many(
+        self, requests: Iterable[CallRequest], *, timeout: float | None = None, return_errors: bool = False
+    ) -> Sequence[Result | NubError]:
         """Runs many calls pipelined; results in the order of the requests. `timeout` is for each, from when it is sent."""
         replies = self._run([request.frames(self.tenant) for request in requests], timeout, return_errors)
         outcomes: list[Result | NubError] = []
         for reply in replies:
-            error = reply if isinstance(reply, NubError) else reply.error()
-            if error is not None and not return_errors:
-                raise error
-            outcomes.append(error or reply.result())
+            outcome = reply if isinstance(reply, NubError) else reply.error() or reply.result()
+            if isinstance(outcome, NubError) and not return_errors:
+                raise outcome
+            outcomes.append(outcome)
         return outcomes
 
     def put(self, content: bytes, *, timeout: float | None = None) -> PutResult:
@@ -154,7 +157,8 @@ class Client:
     # The way of requests
 
     def _ask(self, verb: str, operand: bytes = b"", body: bytes = b"", *, timeout: float | None) -> Result:
-        return self._run([job_frames(verb, operand, body, None, self.tenant)], timeout)[0].result()
+        result: Result = self._run([job_frames(verb, operand, body, None, self.tenant)], timeout)[0].result()
+        return result
 
     def _run(self, jobs: list[list[bytes]], timeout: float | None, keep_timeouts: bool = False) -> list[Any]:
         """Sends jobs, a window of them at a time, and returns their replies in the same order."""
@@ -180,10 +184,12 @@ class Client:
                 blocked = False
                 while timers and timers[0][0] <= now:
                     _, id = heapq.heappop(timers)
-                    pending = under_way.get(id)
-                    if pending is None or pending.wake() > now:
-                        if pending is not None:
-                            heapq.heappush(timers, (pending.wake(), id))
+                    due = under_way.get(id)
+                    if due is None:
+                        continue
+                    pending = due
+                    if pending.wake() > now:
+                        heapq.heappush(timers, (pending.wake(), id))
                         continue
                     if now >= pending.deadline:
                         error: Any = pending.refusal or RequestTimeout(id, timeout)
@@ -210,7 +216,7 @@ class Client:
                 else:
                     pause = timers[0][0] - now if timers else timeout
                     events = zmq.POLLIN
-                if not self._socket.poll(max(0, pause) * 1000 + 1, events) & zmq.POLLIN:
+                if not self._socket.poll(int(max(0, pause) * 1000) + 1, events) & zmq.POLLIN:
                     continue
                 now = time.monotonic()
                 while True:

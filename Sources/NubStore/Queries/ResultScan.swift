@@ -1,0 +1,101 @@
+internal import GRDB
+
+/// Looks through the jobs in windows of their numbers, so that it can stop at any window's edge and say where to go on.
+///
+/// Windows grow while they are quick: a filter with an index goes through a million rows in a few steps, one without stays within
+/// the time it was given.
+struct ResultScan {
+  let query: ResultQuery
+  let order: ResultOrder
+  let limit: Int
+  let deadline: ContinuousClock.Instant
+
+  private static let firstWindow: Int64 = 4_096
+  private static let largestWindow: Int64 = 1 << 40
+
+  /// A job's number, and what it is sorted by.
+  struct Hit {
+    var seq: Int64
+    var key: Int64
+  }
+
+  struct Outcome {
+    var hits: [Hit]
+    var next: PageCursor?
+  }
+
+  func run(_ db: Database, after cursor: PageCursor?) throws -> Outcome {
+    guard !query.isEmpty,
+      let first = try Int64.fetchOne(db, sql: "SELECT min(seq) FROM jobs"),
+      let last = try Int64.fetchOne(db, sql: "SELECT max(seq) FROM jobs")
+    else { return Outcome(hits: [], next: nil) }
+    return try order == .oldest
+      ? ascending(db, from: max(first, (cursor?.position ?? first - 1) + 1), to: last)
+      : descending(db, from: min(last, (cursor?.position ?? last + 1) - 1), to: first)
+  }
+
+  private func descending(_ db: Database, from start: Int64, to first: Int64) throws -> Outcome {
+    let isRanked = order != .newest
+    let sql =
+      "SELECT j.seq, \(key) \(query.source) ORDER BY \(isRanked ? "2 DESC, j.seq DESC" : "j.seq DESC") LIMIT ?"
+    let statement = try db.makeStatement(sql: sql)
+    var hits: [Hit] = []
+    var high = start + 1
+    var window = Self.firstWindow
+    while high > first {
+      let low = window >= high - first ? first : high - window
+      let began = ContinuousClock.now
+      let wanted = isRanked ? limit : limit - hits.count
+      hits += try fetch(statement, low, high, wanted)
+      if isRanked {
+        hits.sort { ($0.key, $0.seq) > ($1.key, $1.seq) }
+        hits.removeLast(max(0, hits.count - limit))
+      } else if hits.count == limit {
+        return Outcome(
+          hits: hits, next: hits.last.flatMap { $0.seq > first ? PageCursor(position: $0.seq) : nil })
+      }
+      high = low
+      if ContinuousClock.now > deadline { break }
+      window = Self.next(window, took: ContinuousClock.now - began)
+    }
+    return Outcome(hits: hits, next: high > first ? PageCursor(position: high) : nil)
+  }
+
+  private func ascending(_ db: Database, from start: Int64, to last: Int64) throws -> Outcome {
+    let statement = try db.makeStatement(sql: "SELECT j.seq, \(key) \(query.source) ORDER BY j.seq LIMIT ?")
+    var hits: [Hit] = []
+    var low = start
+    var window = Self.firstWindow
+    while low <= last {
+      let high = window > last - low ? last + 1 : low + window
+      let began = ContinuousClock.now
+      hits += try fetch(statement, low, high, limit - hits.count)
+      if hits.count == limit {
+        return Outcome(
+          hits: hits, next: hits.last.flatMap { $0.seq < last ? PageCursor(position: $0.seq) : nil })
+      }
+      low = high
+      if ContinuousClock.now > deadline { break }
+      window = Self.next(window, took: ContinuousClock.now - began)
+    }
+    return Outcome(hits: hits, next: low <= last ? PageCursor(position: low - 1) : nil)
+  }
+
+  private var key: String {
+    switch order {
+    case .newest, .oldest: "0"
+    case .slowest: "j.run_us"
+    case .longestQueued: "j.queued_us"
+    }
+  }
+
+  private func fetch(_ statement: GRDB.Statement, _ low: Int64, _ high: Int64, _ count: Int) throws -> [Hit] {
+    let arguments = query.arguments(low: low, high: high) + [count]
+    return try Row.fetchAll(statement, arguments: arguments).map { Hit(seq: $0[0], key: $0[1]) }
+  }
+
+  private static func next(_ window: Int64, took: Duration) -> Int64 {
+    took < .milliseconds(10)
+      ? min(window * 4, largestWindow) : took > .milliseconds(40) ? max(window / 2, 256) : window
+  }
+}

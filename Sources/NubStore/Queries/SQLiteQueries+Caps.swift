@@ -1,0 +1,135 @@
+internal import Foundation
+internal import GRDB
+public import NubCap
+
+extension SQLiteQueries {
+  private static var columns: String {
+    "c.cap, c.hash, c.kind, c.size, c.puts, c.skips, c.first_put_ms, c.last_used_ms"
+  }
+
+  public func caps(
+    _ filter: CapFilter, limit: Int = 50, after cursor: PageCursor? = nil,
+    budget: Duration = .milliseconds(100)
+  ) throws(StoreError) -> Page<CapRow> {
+    guard (1...10_000).contains(limit) else {
+      throw StoreError(.misuse, "a page has 1 to 10000 rows, not \(limit)")
+    }
+    var conditions = ["c.cap >= ?", "c.cap < ?"]
+    var arguments: [any DatabaseValueConvertible] = []
+    if let kind = filter.kind {
+      guard let number = Names.number(kind, in: Names.capKinds) else {
+        throw StoreError(.misuse, "no such kind of cap: \(kind)")
+      }
+      conditions.append("c.kind = ?")
+      arguments.append(number)
+    }
+    if let tenant = filter.tenant {
+      conditions.append(
+        "EXISTS (SELECT 1 FROM cap_tenants s JOIN tenants t ON t.tenant = s.tenant WHERE s.cap = c.cap AND t.name = ?)"
+      )
+      arguments.append(tenant)
+    }
+    if let limit = filter.unusedSince {
+      conditions.append("c.last_used_ms < ?")
+      arguments.append(limit)
+    }
+    let sql =
+      "SELECT \(Self.columns) FROM caps c WHERE \(conditions.joined(separator: " AND ")) ORDER BY c.cap DESC LIMIT ?"
+    let deadline = ContinuousClock.now + budget
+    return try read { db in
+      guard let first = try Int64.fetchOne(db, sql: "SELECT min(cap) FROM caps"),
+        let last = try Int64.fetchOne(db, sql: "SELECT max(cap) FROM caps")
+      else { return Page(rows: [], next: nil) }
+      let statement = try db.makeStatement(sql: sql)
+      var rows: [CapRow] = []
+      var high = min(last + 1, cursor?.position ?? last + 1)
+      while high > first {
+        let low = max(first, high - 4_096)
+        let window = StatementArguments([low, high] + arguments) + [limit - rows.count]
+        rows += try Row.fetchAll(statement, arguments: window).map(CapRow.init)
+        high = low
+        if rows.count == limit { high = rows.last?.cap ?? low }
+        if rows.count == limit || ContinuousClock.now > deadline { break }
+      }
+      return Page(rows: rows, next: high > first ? PageCursor(position: high) : nil)
+    }
+  }
+
+  public func cap(_ hash: CapHash) throws(StoreError) -> CapDetail? {
+    let bytes = Data(hash.bytes)
+    return try read { db in
+      guard
+        let row = try Row.fetchOne(
+          db, sql: "SELECT \(Self.columns) FROM caps c WHERE c.hash = ?", arguments: [bytes])
+      else { return nil }
+      let cap: Int64 = row[0]
+      let references = try Row.fetchAll(
+        db,
+        sql: """
+          SELECT r.child_hash, EXISTS (SELECT 1 FROM caps k WHERE k.hash = r.child_hash)
+          FROM cap_refs r WHERE r.parent = ?
+          """, arguments: [cap])
+      return CapDetail(
+        row: CapRow(row),
+        references: references.map { CapDetail.Reference(hash: Hex.text($0[0] as Data), isPresent: $0[1]) },
+        referredBy: try Int64.fetchOne(
+          db, sql: "SELECT count(*) FROM cap_refs WHERE child_hash = ?", arguments: [bytes]) ?? 0,
+        tenants: try String.fetchAll(
+          db,
+          sql:
+            "SELECT t.name FROM cap_tenants s JOIN tenants t ON t.tenant = s.tenant WHERE s.cap = ? ORDER BY t.name",
+          arguments: [cap]))
+    }
+  }
+
+  public func capBytes(_ hash: CapHash) throws(StoreError) -> [UInt8]? {
+    let bytes = Data(hash.bytes)
+    return try read { db in
+      try Data.fetchOne(
+        db, sql: "SELECT b.wire FROM caps c JOIN cap_bodies b ON b.cap = c.cap WHERE c.hash = ?",
+        arguments: [bytes]
+      ).map { Array($0) }
+    }
+  }
+
+  public func verifyCaps(after cursor: PageCursor?, bytes: Int64) throws(StoreError) -> CapVerification {
+    try read { db in
+      var outcome = CapVerification(checked: 0, checkedBytes: 0, damaged: [], next: nil)
+      let rows = try Row.fetchCursor(
+        db,
+        sql: """
+          SELECT c.cap, c.hash, c.size, b.wire FROM caps c LEFT JOIN cap_bodies b ON b.cap = c.cap
+          WHERE c.cap > ? ORDER BY c.cap
+          """, arguments: [cursor?.position ?? 0])
+      while let row = try rows.next() {
+        let name: Data = row[1]
+        let wire: Data? = row[3]
+        let hash = CapHash(Array(name)) ?? .zero
+        outcome.checked += 1
+        outcome.checkedBytes += Int64(wire?.count ?? 0)
+        if wire.flatMap({ CapHash(ofWire: Array($0)) }) != hash { outcome.damaged.append(hash) }
+        if outcome.checkedBytes >= bytes {
+          outcome.next = PageCursor(position: row[0])
+          break
+        }
+      }
+      return outcome
+    }
+  }
+}
+
+extension CapHash {
+  /// The hash of the cap whose wire form this is; nil if it is none.
+  init?(ofWire wire: [UInt8]) {
+    guard let view = try? CapView(validating: wire.span.bytes) else { return nil }
+    self = view.hashTreeRoot()
+  }
+}
+
+extension CapRow {
+  init(_ row: Row) {
+    self.init(
+      cap: row[0], hash: Hex.text(row[1] as Data), kind: Names.word(row[2], in: Names.capKinds), size: row[3],
+      puts: row[4], skips: row[5], firstPutMilliseconds: row[6], lastUsedMilliseconds: row[7])
+  }
+}

@@ -1,0 +1,42 @@
+internal import Synchronization
+
+/// The store in one SQLite file, in WAL mode: documented, and meant to be opened with `sqlite3` by whoever has a question.
+///
+/// Several worker processes may share the file on one machine. Next to it lie SQLite's own `-wal` and `-shm`, a `-lock` that serialises
+/// commits and checkpoints, and a `-worker-N` per living worker that this worker keeps locked. All of them have mode 0600.
+public final class SQLiteStore: Store {
+  /// The database file.
+  public let path: String
+  public let options: StoreOptions
+  private let refusing = Atomic<Bool>(false)
+  private let reason = Mutex<StoreError?>(nil)
+
+  /// Opens the file, making it or bringing it up to date if need be.
+  ///
+  /// Throws `.newerVersion` for a file of a later program, `.corrupt` for one that is damaged, truncated or no store, and `.cannotOpen`,
+  /// `.readOnly`, `.diskFull` or `.locked`; the file is then as it was.
+  public init(path: String, options: StoreOptions = StoreOptions()) throws(StoreError) {
+    self.path = path
+    self.options = options
+    try StoreFile.prepare(path: path, options: options)
+  }
+
+  public func makeReader() throws(StoreError) -> any StoreReader {
+    try SQLiteReader(path: path, options: options)
+  }
+
+  public func makeWriter(_ identity: WorkerIdentity) throws(StoreError) -> any StoreWriter {
+    try SQLiteWriter(store: self, identity: identity)
+  }
+
+  public var refusal: StoreError? {
+    refusing.load(ordering: .relaxed) ? reason.withLock { $0 } : nil
+  }
+
+  /// The writer's word on whether it can take more.
+  func setRefusal(_ error: StoreError?) {
+    if error == nil, !refusing.load(ordering: .relaxed) { return }
+    reason.withLock { $0 = error }
+    refusing.store(error != nil, ordering: .relaxed)
+  }
+}

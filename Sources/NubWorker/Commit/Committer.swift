@@ -1,0 +1,88 @@
+/// The way to the store's one writer: everything that changes the store is handed in here, and the committer's thread takes what has
+/// gathered since its last commit and makes one transaction of it. Alone, a job is committed at once; under load many share the
+/// cost of one fsync.
+final class Committer: Sendable {
+  /// What waits for the next commit.
+  struct Work {
+    /// Ended: to be recorded, then answered.
+    var finished: [Job] = []
+    /// Pulled by pipeline doors: to be journaled, then run. One journal row for each inner array.
+    var arrived: [[Job]] = []
+    /// Suspected of having killed a worker: to be noted in the journal as run alone, then run.
+    var suspects: [Job] = []
+    /// Puts that were answered from the store.
+    var skippedPuts: [SkippedPut] = []
+
+    var isEmpty: Bool { finished.isEmpty && arrived.isEmpty && suspects.isEmpty && skippedPuts.isEmpty }
+    /// Whether someone waits for it.
+    var isUrgent: Bool { !(finished.isEmpty && arrived.isEmpty && suspects.isEmpty) }
+  }
+
+  private struct Inbox {
+    var work = Work()
+    var isClosed = false
+  }
+
+  private let inbox = Monitor(Inbox())
+
+  /// Jobs that ended.
+  func submit(finished jobs: [Job]) {
+    inbox.withLock { $0.work.finished.append(contentsOf: jobs) }
+    inbox.signal()
+  }
+
+  /// Jobs that a pipeline door pulled.
+  func submit(arrived jobs: [Job]) {
+    inbox.withLock { $0.work.arrived.append(jobs) }
+    inbox.signal()
+  }
+
+  /// A job that is to be run alone because a worker died while it ran.
+  func submit(suspect job: Job) {
+    inbox.withLock { $0.work.suspects.append(job) }
+    inbox.signal()
+  }
+
+  /// Puts that were answered from the store; only counted, so nobody is woken.
+  func note(skippedPuts: [SkippedPut]) {
+    inbox.withLock { $0.work.skippedPuts.append(contentsOf: skippedPuts) }
+  }
+
+  /// Lets the committer end once everything submitted so far is done.
+  func close() {
+    inbox.withLock { $0.isClosed = true }
+    inbox.broadcast()
+  }
+
+  /// What the committer's thread is to do next.
+  enum Next {
+    case work(Work)
+    /// Nothing came until the deadline.
+    case idle
+    case closed
+  }
+
+  /// Takes everything that waits; waits for something until `deadline`.
+  func next(until deadline: Monotonic) -> Next {
+    let next = inbox.wait(until: deadline) { inbox -> Next? in
+      if inbox.work.isUrgent || (inbox.isClosed && !inbox.work.isEmpty) {
+        let work = inbox.work
+        inbox.work = Work()
+        return .work(work)
+      }
+      return inbox.isClosed ? .closed : nil
+    }
+    return next ?? .idle
+  }
+
+  /// Takes what nobody waits for.
+  func takeNotes() -> [SkippedPut] {
+    inbox.withLock { inbox in
+      let notes = inbox.work.skippedPuts
+      inbox.work.skippedPuts = []
+      return notes
+    }
+  }
+
+  var isClosed: Bool { inbox.withLock { $0.isClosed } }
+}

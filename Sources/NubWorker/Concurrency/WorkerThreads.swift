@@ -1,0 +1,36 @@
+/// The threads of a running worker. Used by the thread that started them.
+final class WorkerThreads {
+  private var committer: WorkerThreadBox?
+  private var lanes: [WorkerThreadBox] = []
+
+  func startCommitter(_ body: @escaping @Sendable () -> Void) throws(WorkerError) {
+    committer = WorkerThreadBox(try WorkerThread(name: "nub-commit", body))
+  }
+
+  func startLane(_ index: Int, _ body: @escaping @Sendable () -> Void) throws(WorkerError) {
+    lanes.append(WorkerThreadBox(try WorkerThread(name: "nub-lane-\(index)", body)))
+  }
+
+  func joinLanes() {
+    for lane in lanes { lane.join() }
+    lanes = []
+  }
+
+  func joinCommitter() {
+    committer?.join()
+    committer = nil
+  }
+}
+
+/// Holds a thread in an array, which cannot hold what is noncopyable.
+private final class WorkerThreadBox {
+  private var thread: WorkerThread?
+
+  init(_ thread: consuming WorkerThread) {
+    self.thread = consume thread
+  }
+
+  func join() {
+    thread.take()?.join()
+  }
+}

@@ -1,0 +1,49 @@
+/// Where a socket binds or connects: a ZeroMQ endpoint, with `@` in front to bind or `>` to connect where the door's habit is the
+/// other.
+public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
+  public enum Attachment: Sendable, Hashable {
+    case bind
+    case connect
+  }
+
+  /// As libzmq takes it: `tcp://127.0.0.1:7700`, `ipc:///run/nub/jobs`, `inproc://name`.
+  public var address: String
+  public var attachment: Attachment
+
+  public init(_ address: String, _ attachment: Attachment) {
+    self.address = address
+    self.attachment = attachment
+  }
+
+  /// Reads `address`, `@address` or `>address`.
+  ///
+  /// - Throws: ``WorkerError`` with code `configuration` for anything but `tcp://`, `ipc://` and `inproc://`.
+  public init(parsing text: String, default attachment: Attachment) throws(WorkerError) {
+    var address = text
+    self.attachment = attachment
+    if text.hasPrefix("@") || text.hasPrefix(">") {
+      self.attachment = text.hasPrefix("@") ? .bind : .connect
+      address.removeFirst()
+    } else if text.hasSuffix(":*") || text.contains("://*") {
+      // A wildcard can only be bound.
+      self.attachment = .bind
+    }
+    let transports = ["tcp://", "ipc://", "inproc://"]
+    guard let transport = transports.first(where: { address.hasPrefix($0) }), address.count > transport.count
+    else {
+      throw WorkerError(
+        .configuration,
+        "\"\(text)\" is not an endpoint: expected tcp://HOST:PORT, ipc://PATH or inproc://NAME")
+    }
+    self.address = address
+  }
+
+  public var description: String { (attachment == .bind ? "@" : ">") + address }
+
+  /// Whether other machines could be at the other end.
+  var leavesMachine: Bool {
+    guard address.hasPrefix("tcp://") else { return false }
+    let host = address.dropFirst(6)
+    return !["127.", "localhost:", "[::1]:"].contains { host.hasPrefix($0) }
+  }
+}

@@ -1,0 +1,123 @@
+public import Logging
+
+/// Everything that a worker can be told. Defaults serve one machine; ``validate()`` refuses what cannot work, by name.
+public struct WorkerConfiguration: Sendable {
+  /// A way in.
+  public enum Door: Sendable, Hashable {
+    /// ROUTER: every DEALER or REQ gets its reply on the same socket.
+    case direct(Endpoint)
+    /// PULL and PUSH: jobs come in at one endpoint and are journaled, replies go out at the other.
+    case pipeline(jobs: Endpoint, replies: Endpoint)
+  }
+
+  /// Where guest code runs.
+  public enum Engine: String, Sendable, CaseIterable {
+    /// In KVM micro-VMs.
+    case kvm
+    /// In this process, without isolation. For development only.
+    case inprocess
+  }
+
+  /// How much a reply promises.
+  public enum Durability: String, Sendable, CaseIterable {
+    /// A result survives a power cut before its reply leaves.
+    case full
+    /// A result survives the worker's death; a power cut may take the last moments.
+    case normal
+  }
+
+  /// The endpoint of a worker without doors of its own.
+  public static let defaultEndpoint = "tcp://127.0.0.1:7700"
+
+  /// What replies and the store call this worker; at most 64 bytes.
+  public var name: String
+  public var version = "0.1.0"
+  public var doors: [Door]
+  /// Path of the SQLite file.
+  public var storePath: String
+  public var durability = Durability.full
+  /// Size of the store in bytes from which new work is refused; nil for none.
+  public var maximumStoreBytes: Int64?
+  public var engine = Engine.kvm
+  /// Path of a guest image; nil for nub's own.
+  public var guestPath: String?
+  /// Threads that run sandboxes, one each.
+  public var lanes: Int
+  /// Jobs that may be in the worker at once.
+  public var maximumJobs = 4_096
+  /// Bytes that those may hold.
+  public var maximumJobBytes = 256 << 20
+  /// Largest body and largest cap in bytes.
+  public var maximumBodyBytes = (16 << 20) + (64 << 10)
+  /// Largest message in bytes, caps that come along with a call included.
+  public var maximumMessageBytes = 64 << 20
+  /// Jobs in one VM entry.
+  public var batchJobs = 256
+  /// Longest run time of a job, milliseconds; shorter ones are the producers' to choose.
+  public var maximumRunMilliseconds: UInt32 = 60_000
+  /// Guest heap in bytes, a multiple of 2 MiB.
+  public var guestHeapBytes: UInt64 = 64 << 20
+  /// How long a drain may take, milliseconds.
+  public var drainMilliseconds = 30_000
+  /// How long unsent replies are still delivered after the last of them was handed to ZeroMQ, milliseconds.
+  public var lingerMilliseconds = 2_000
+  /// Allows TCP endpoints off loopback without encryption.
+  public var allowsInsecure = false
+  /// Whether ``Worker/run()`` installs handlers for SIGTERM and SIGINT.
+  public var handlesSignals = false
+  public var logger = Logger(label: "nub.worker")
+
+  public init(name: String, storePath: String, doors: [Door], lanes: Int = 2) {
+    self.name = name
+    self.storePath = storePath
+    self.doors = doors
+    self.lanes = lanes
+  }
+
+  /// - Throws: ``WorkerError`` with code `configuration`, whose message names the option.
+  public func validate() throws(WorkerError) {
+    func check(_ isGood: Bool, _ message: @autoclosure () -> String) throws(WorkerError) {
+      guard isGood else { throw WorkerError(.configuration, message()) }
+    }
+    try check(
+      !name.isEmpty && name.utf8.count <= 64, "name has \(name.utf8.count) bytes; 1 to 64 are allowed")
+    try check(!doors.isEmpty, "there is no door: nothing could reach this worker")
+    try check(doors.count <= 64, "\(doors.count) doors; at most 64 are allowed")
+    try check(!storePath.isEmpty, "storePath is empty")
+    try check((1...1_024).contains(lanes), "lanes is \(lanes); 1 to 1024 are allowed")
+    try check((1...1 << 20).contains(maximumJobs), "maximumJobs is \(maximumJobs); 1 to 1048576 are allowed")
+    try check(
+      (1 << 20...1 << 40).contains(maximumJobBytes),
+      "maximumJobBytes is \(maximumJobBytes); at least 1 MiB is needed")
+    try check(
+      (1 << 10...240 << 20).contains(maximumBodyBytes),
+      "maximumBodyBytes is \(maximumBodyBytes); 1 KiB to 240 MiB are allowed")
+    try check(
+      maximumMessageBytes >= maximumBodyBytes && maximumMessageBytes <= 1 << 32,
+      "maximumMessageBytes is \(maximumMessageBytes); maximumBodyBytes (\(maximumBodyBytes)) to 4 GiB are allowed"
+    )
+    try check((1...4_096).contains(batchJobs), "batchJobs is \(batchJobs); 1 to 4096 are allowed")
+    try check(maximumRunMilliseconds >= 1, "maximumRunMilliseconds is 0")
+    try check(
+      (0...3_600_000).contains(drainMilliseconds),
+      "drainMilliseconds is \(drainMilliseconds); at most an hour is allowed")
+    try check(
+      (0...600_000).contains(lingerMilliseconds),
+      "lingerMilliseconds is \(lingerMilliseconds); at most ten minutes are allowed")
+    for endpoint in endpoints where endpoint.leavesMachine && !allowsInsecure {
+      throw WorkerError(
+        .configuration,
+        "\(endpoint.address) can be reached from other machines and is not encrypted; use CURVE keys, or --insecure"
+      )
+    }
+  }
+
+  var endpoints: [Endpoint] {
+    doors.flatMap { door in
+      switch door {
+      case .direct(let endpoint): [endpoint]
+      case .pipeline(let jobs, let replies): [jobs, replies]
+      }
+    }
+  }
+}

@@ -1,0 +1,32 @@
+/// How much more work the worker takes in: jobs and the bytes they hold. What is over it stays in the senders' queues (pipeline) or is
+/// refused as unavailable (direct), so memory stays bounded however fast producers are.
+struct Credit: Sendable {
+  /// What one job holds.
+  struct Share: Sendable {
+    var bytes: Int
+  }
+
+  let maximumJobs: Int
+  let maximumBytes: Int
+  private(set) var jobs = 0
+  private(set) var bytes = 0
+
+  init(maximumJobs: Int, maximumBytes: Int) {
+    self.maximumJobs = maximumJobs
+    self.maximumBytes = maximumBytes
+  }
+
+  var isExhausted: Bool { jobs >= maximumJobs || bytes >= maximumBytes }
+  /// Jobs that may be taken before ``isExhausted`` must be asked again.
+  var remainingJobs: Int { isExhausted ? 0 : maximumJobs - jobs }
+
+  mutating func take(_ share: Share) {
+    jobs += 1
+    bytes += share.bytes
+  }
+
+  mutating func giveBack(_ share: Share) {
+    jobs -= 1
+    bytes -= share.bytes
+  }
+}

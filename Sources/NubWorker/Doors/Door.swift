@@ -1,0 +1,76 @@
+internal import DequeModule
+
+/// A front door: its sockets, and the replies that they could not take yet. Door thread only.
+final class Door {
+  enum Kind {
+    /// ROUTER: replies go back on the same socket, to the peer named by the envelope's first frame.
+    case direct
+    /// PULL and PUSH: jobs are journaled, replies go to whoever collects.
+    case pipeline
+  }
+
+  let index: Int
+  let kind: Kind
+  private let input: OwnedSocket
+  /// The same as `input` on a direct door.
+  private let output: OwnedSocket
+  /// Waiting for the socket, oldest first.
+  var unsent: Deque<Reply> = []
+  /// Bytes of bodies in `unsent`.
+  var unsentBytes = 0
+  /// Positions in the poller.
+  let inputItem: Int
+  let outputItem: Int?
+
+  /// A direct door.
+  init(index: Int, router: consuming Socket, poller: inout Poller) {
+    self.index = index
+    kind = .direct
+    inputItem = poller.add(router)
+    outputItem = nil
+    input = OwnedSocket(router)
+    output = input
+  }
+
+  /// A pipeline door.
+  init(index: Int, pull: consuming Socket, push: consuming Socket, poller: inout Poller) {
+    self.index = index
+    kind = .pipeline
+    inputItem = poller.add(pull)
+    outputItem = poller.add(push)
+    input = OwnedSocket(pull)
+    output = OwnedSocket(push)
+  }
+
+  /// Frames that the input socket itself puts in front: a ROUTER adds the routing id.
+  var prefixFrames: Int { kind == .direct ? 1 : 0 }
+
+  /// - Returns: false if nothing is waiting.
+  func receive(into message: inout InboundMessage) throws(ZMQError) -> Bool {
+    try message.receive(from: input.socket)
+  }
+
+  /// - Returns: false if the socket cannot take it now.
+  func send(_ reply: Reply, with sender: inout ReplySender) throws(ZMQError) -> Bool {
+    try sender.send(on: output.socket, reply)
+  }
+}
+
+/// A socket that has two names.
+private final class OwnedSocket {
+  let socket: Socket
+  init(_ socket: consuming Socket) { self.socket = socket }
+}
+
+/// A reply, ready to be encoded.
+struct Reply: Sendable {
+  var envelope: Envelope
+  var id: ShortBytes
+  var status: Status
+  var body: [UInt8]
+  var meta: ReplyMeta
+  /// Credit that is given back when the reply has left.
+  var credit: Credit.Share?
+  /// When it became ready.
+  var since: Monotonic
+}

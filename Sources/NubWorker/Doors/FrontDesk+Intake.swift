@@ -1,0 +1,177 @@
+internal import Logging
+internal import NubCap
+internal import NubStore
+
+extension FrontDesk {
+  /// Receives what waits at a door, up to a round's share.
+  ///
+  /// - Returns: whether there may be more.
+  func receive(from door: Door) throws(ZMQError) -> Bool {
+    for _ in 0..<limits.roundMessages {
+      if door.kind == .pipeline, credit.isExhausted { return false }
+      guard try door.receive(into: &inbound) else { return false }
+      handle(from: door)
+      inbound.releaseLargeFrames()
+    }
+    return true
+  }
+
+  private func handle(from door: Door) {
+    let frames = inbound.frames
+    switch decoder.decode(frames, prefix: door.prefixFrames, truncated: inbound.isTruncated) {
+    case .job(let request):
+      switch request.action {
+      case .call, .putCap: accept(request, frames, door)
+      default: answer(request, frames, door)
+      }
+    case .refused(let refusal):
+      metrics.refused(refusal.status)
+      reply(
+        to: Asker(door: door.index, envelope: Envelope(frames, count: refusal.start), id: refusal.id),
+        JobOutcome(refusal.status, message: refusal.message))
+    case .unanswerable(let reason):
+      metrics.malformed()
+      parts.logger.debug(
+        "dropped a message without a readable job id",
+        metadata: [
+          "reason": "\(reason)", "frames": "\((0..<min(frames.count, 16)).map { frames[$0].count })",
+          "bytes": "\(inbound.byteCount)",
+        ])
+    }
+  }
+
+  /// Takes a job in, unless it is here already, or there is no room.
+  private func accept(_ request: JobRequest, _ frames: FrameList, _ door: Door) {
+    let asker = Asker(
+      door: door.index, envelope: Envelope(frames, count: request.start), id: request.id)
+    let key = JobKey(tenant: tenants.slot(for: request.options.tenant), id: request.id)
+    let digest = ContentDigest(
+      verb: request.verb, operand: frames[request.operandFrame], body: frames[request.bodyFrame])
+    if join(request, key, digest, asker) { return }
+    guard phase == .serving, !credit.isExhausted else {
+      metrics.refused(.unavailable)
+      return reply(
+        to: asker, unavailable(phase == .serving ? "the worker is at its limit" : "the worker is draining"))
+    }
+    let job = makeJob(request, key, digest, asker, journaled: door.kind == .pipeline)
+    enter(job)
+    candidates.append(Candidate(job: job, door: door))
+  }
+
+  /// Adds the asker to a job that is here already.
+  private func join(_ request: JobRequest, _ key: JobKey, _ digest: ContentDigest, _ asker: Asker) -> Bool {
+    switch request.action {
+    case .call:
+      guard let job = calls[key] else { return false }
+      guard job.digest == digest else {
+        metrics.refused(.conflict)
+        reply(to: asker, JobOutcome(.conflict, message: "this job id is running with other content"))
+        return true
+      }
+      job.askers.append(asker)
+      return true
+    case .putCap(let claim?):
+      // Only a put with the same bytes is the same put: a wrong claim must not get another's answer.
+      guard let job = puts[PutKey(tenant: key.tenant, hash: claim)], job.digest == digest else {
+        return false
+      }
+      job.askers.append(asker)
+      return true
+    default:
+      return false
+    }
+  }
+
+  private func makeJob(
+    _ request: JobRequest, _ key: JobKey, _ digest: ContentDigest, _ asker: Asker, journaled: Bool
+  ) -> Job {
+    let work: Job.Work
+    switch request.action {
+    case .putCap(let claim): work = .putCap(claim: claim)
+    case .call(let function): work = .call(function: function)
+    default: work = .putCap(claim: nil)
+    }
+    let rawOptions = journaled ? [UInt8](inbound.frames[request.start + 5]) : []
+    let attached = request.capFrames.map { AttachedCap($0, of: &inbound) }
+    let frames = inbound.frames
+    return Job(
+      key: key, work: work, digest: digest, options: request.options, rawOptions: rawOptions,
+      attachedCaps: attached, accepted: .now, acceptedUnixMilliseconds: UnixTime.milliseconds, asker: asker,
+      content: JobContent(
+        id: frames[request.start + 2], operand: frames[request.operandFrame], bodyFrame: request.bodyFrame,
+        of: &inbound))
+  }
+
+  /// Notes that a job is here.
+  func enter(_ job: Job) {
+    credit.take(job.credit)
+    tenants.retain(job.key.tenant)
+    switch job.work {
+    case .call: calls[job.key] = job
+    case .putCap(let claim?):
+      let key = PutKey(tenant: job.key.tenant, hash: claim)
+      if puts[key] == nil { puts[key] = job } else { anonymousPuts += 1 }
+    case .putCap(nil): anonymousPuts += 1
+    }
+  }
+
+  /// Looks this round's jobs up: what the store knows is answered from it, the rest goes on.
+  func admit() {
+    guard !candidates.isEmpty else { return }
+    var arrived: [Job] = []
+    var ready: [Job] = []
+    do throws(StoreError) {
+      try parts.reader.snapshot { () throws(StoreError) in
+        for candidate in candidates {
+          if try answerFromStore(candidate.job) { continue }
+          if candidate.door.kind == .pipeline {
+            arrived.append(candidate.job)
+          } else {
+            ready.append(candidate.job)
+          }
+        }
+      }
+    } catch {
+      parts.logger.error("look-up failed", metadata: ["error": "\(error.message)"])
+      for candidate in candidates where calls[candidate.job.key] === candidate.job || candidate.job.isPut {
+        candidate.job.outcome = JobOutcome(storeFailure: error)
+        finish(candidate.job)
+      }
+      arrived = []
+      ready = []
+    }
+    candidates.removeAll(keepingCapacity: true)
+    parts.queue.enqueue(ready)
+    if !arrived.isEmpty { parts.committer.submit(arrived: arrived) }
+  }
+
+  private func answerFromStore(_ job: Job) throws(StoreError) -> Bool {
+    switch job.work {
+    case .call:
+      guard let recorded = try parts.reader.result(of: job.id, tenant: job.tenantName) else { return false }
+      finish(job, recorded)
+      return true
+    case .putCap(let claim?):
+      guard try parts.reader.hasCap(claim, tenant: job.tenantName) else { return false }
+      metrics.putSkipped()
+      skippedPuts.append(SkippedPut(hash: claim))
+      job.outcome = JobOutcome(.ok, claim.bytes)
+      finish(job, isDuplicate: true)
+      return true
+    case .putCap(nil):
+      return false
+    }
+  }
+
+  func unavailable(_ message: String) -> JobOutcome {
+    var outcome = JobOutcome(.unavailable, message: message)
+    outcome.retryAfterMilliseconds = limits.retryAfterMilliseconds
+    return outcome
+  }
+}
+
+extension Job {
+  var isPut: Bool { !isCall }
+  /// What it holds of the worker's credit.
+  var credit: Credit.Share { Credit.Share(bytes: byteCount) }
+}

@@ -1,0 +1,99 @@
+internal import DequeModule
+internal import Logging
+internal import NubCap
+internal import NubStore
+
+/// Jobs that an earlier worker had journaled and not finished.
+extension FrontDesk {
+  /// How often a worker may die while it runs a job alone.
+  static let soloRuns: UInt32 = 3
+
+  func adoptInherited() {
+    for row in parts.outbox.takeInherited() { adopt(row) }
+  }
+
+  private func adopt(_ row: InheritedJournal) {
+    parts.logger.info(
+      "took over journaled jobs", metadata: ["jobs": "\(row.count)", "attempts": "\(row.attempts)"])
+    var jobs: [Job] = []
+    let isWhole = JournalCodec.decode(row.jobs) { door, frames in
+      if let job = inheritedJob(frames, door) { jobs.append(job) }
+    }
+    if !isWhole { parts.logger.error("a journal row is damaged", metadata: ["readable": "\(jobs.count)"]) }
+    guard !jobs.isEmpty else { return }
+    var died = false
+    if case .died = row.origin { died = true }
+    let batch = JournalBatch(id: row.id, unfinished: jobs.count, isSolo: jobs.count == 1)
+    var ready: [Job] = []
+    for job in jobs {
+      job.journal = batch
+      job.attempt = row.attempts
+      if calls[job.key] != nil, job.isCall {
+        // It came again meanwhile and runs; that run counts, and this one only leaves the journal.
+        job.isStray = true
+        job.outcome = unavailable("the job is running")
+        parts.committer.submit(finished: [job])
+        continue
+      }
+      enter(job)
+      if endsEarly(job, died: died) { continue }
+      if died { suspects.append(job) } else { ready.append(job) }
+    }
+    parts.queue.enqueue(ready)
+    startNextSuspect()
+  }
+
+  /// Answers inherited jobs that are recorded already, or have killed too many workers.
+  private func endsEarly(_ job: Job, died: Bool) -> Bool {
+    do throws(StoreError) {
+      try parts.reader.snapshot { () throws(StoreError) in
+        if job.isCall { job.winner = try parts.reader.result(of: job.id, tenant: job.tenantName) }
+      }
+    } catch {
+      parts.logger.error("look-up failed", metadata: ["error": "\(error)"])
+    }
+    if job.winner == nil, died, job.journal?.isSolo == true, job.attempt >= Self.soloRuns {
+      job.outcome = JobOutcome(
+        .quarantined, message: "the worker died \(job.attempt) times while it ran this job alone")
+    }
+    guard job.winner != nil || job.outcome != nil else { return false }
+    parts.committer.submit(finished: [job])
+    return true
+  }
+
+  /// Suspects run one at a time, so that a death can be charged to the one that ran.
+  func startNextSuspect() {
+    guard runningSuspect == nil, let job = suspects.popFirst() else { return }
+    job.isSuspect = true
+    runningSuspect = job
+    parts.committer.submit(suspect: job)
+  }
+
+  private func inheritedJob(_ frames: FrameList, _ door: Int) -> Job? {
+    // A blob holds the frames as the door's socket gave them; an envelope may have a routing id in front.
+    guard case .job(let request) = decoder.decode(frames, prefix: 0) else { return nil }
+    let work: Job.Work
+    switch request.action {
+    case .call(let function): work = .call(function: function)
+    case .putCap(let claim): work = .putCap(claim: claim)
+    case .findMissing, .getCap, .getResult, .cancel, .ping: return nil
+    }
+    let operand = frames[request.operandFrame]
+    let body = frames[request.bodyFrame]
+    return Job(
+      key: JobKey(tenant: tenants.slot(for: request.options.tenant), id: request.id), work: work,
+      digest: ContentDigest(verb: request.verb, operand: operand, body: body), options: request.options,
+      rawOptions: [UInt8](frames[request.start + 5]),
+      attachedCaps: request.capFrames.map { AttachedCap(copying: frames[$0]) }, accepted: .now,
+      acceptedUnixMilliseconds: UnixTime.milliseconds, asker: inheritedAsker(request, frames, door),
+      content: JobContent(id: frames[request.start + 2], operand: operand, body: body))
+  }
+
+  /// Whoever collects from the same door now; nobody if there is no such door any more.
+  private func inheritedAsker(_ request: JobRequest, _ frames: FrameList, _ door: Int) -> Asker? {
+    let doors = parts.doors
+    let isSame = door < doors.count && doors[door].kind == .pipeline
+    guard let index = isSame ? door : doors.firstIndex(where: { $0.kind == .pipeline }) else { return nil }
+    return Asker(door: index, envelope: Envelope(frames, count: request.start), id: request.id)
+  }
+}

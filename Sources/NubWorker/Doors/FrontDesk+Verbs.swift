@@ -1,0 +1,90 @@
+internal import NubCap
+internal import NubStore
+internal import Synchronization
+
+/// The verbs that are answered on the spot.
+extension FrontDesk {
+  func answer(_ request: JobRequest, _ frames: FrameList, _ door: Door) {
+    let asker = Asker(
+      door: door.index, envelope: Envelope(frames, count: request.start), id: request.id)
+    let tenant = request.options.tenant
+    do throws(StoreError) {
+      switch request.action {
+      case .ping:
+        reply(to: asker, JobOutcome(.ok, identity.pingBody))
+      case .findMissing:
+        reply(to: asker, try findMissing(frames[request.bodyFrame], tenant))
+      case .getCap(let hash):
+        var outcome = JobOutcome(.notFound, message: "no such cap")
+        try parts.reader.snapshot { () throws(StoreError) in
+          if let wire = try parts.reader.wire(of: hash, tenant: tenant) { outcome = JobOutcome(.ok, wire) }
+        }
+        reply(to: asker, outcome)
+      case .getResult(let id):
+        try getResult(id, tenant, asker)
+      case .cancel(let id):
+        try cancel(id, tenant, asker)
+      case .call, .putCap:
+        // These are jobs, see `accept`.
+        break
+      }
+      metrics.answered(request.verb)
+    } catch {
+      reply(to: asker, JobOutcome(storeFailure: error))
+    }
+  }
+
+  private func findMissing(
+    _ body: UnsafeRawBufferPointer, _ tenant: ShortBytes
+  ) throws(StoreError) -> JobOutcome {
+    let count = body.count / CapHash.byteCount
+    guard count <= limits.hashes else {
+      return JobOutcome(.tooLarge, message: "\(count) hashes; at most \(limits.hashes) in one message")
+    }
+    var missing: [UInt8] = []
+    try parts.reader.snapshot { () throws(StoreError) in
+      guard let tenant = try parts.reader.tenant(tenant) else { return missing = [UInt8](body) }
+      try parts.reader.missingCaps(body, tenant: tenant) { index in
+        missing.append(contentsOf: body[index * CapHash.byteCount..<(index + 1) * CapHash.byteCount])
+      }
+    }
+    return JobOutcome(.ok, missing)
+  }
+
+  private func getResult(_ id: ShortBytes, _ tenant: ShortBytes, _ asker: Asker) throws(StoreError) {
+    var recorded: RecordedResult?
+    try parts.reader.snapshot { () throws(StoreError) in
+      recorded = try id.withUnsafeBytes { (id) throws(StoreError) in
+        try parts.reader.result(of: id, tenant: tenant)
+      }
+    }
+    if let recorded {
+      reply(to: asker, recorded)
+    } else if calls[JobKey(tenant: tenants.slot(for: tenant), id: id)] != nil {
+      reply(to: asker, unavailable("the job has not finished"))
+    } else {
+      reply(to: asker, JobOutcome(.notFound, message: "no such job"))
+    }
+  }
+
+  private func cancel(_ id: ShortBytes, _ tenant: ShortBytes, _ asker: Asker) throws(StoreError) {
+    guard let job = calls[JobKey(tenant: tenants.slot(for: tenant), id: id)] else {
+      var isFinished = false
+      try parts.reader.snapshot { () throws(StoreError) in
+        isFinished = try id.withUnsafeBytes { (id) throws(StoreError) in
+          try parts.reader.result(of: id, tenant: tenant) != nil
+        }
+      }
+      // Too late to change anything is not an error: the job will not run any more.
+      return reply(to: asker, isFinished ? JobOutcome(.ok) : JobOutcome(.notFound, message: "no such job"))
+    }
+    job.isCancelled.store(true, ordering: .relaxed)
+    if parts.queue.remove(job) {
+      job.outcome = JobOutcome(.cancelled, message: "cancelled before it started")
+      parts.committer.submit(finished: [job])
+    } else {
+      parts.lanes.interrupt(job)
+    }
+    reply(to: asker, JobOutcome(.ok))
+  }
+}

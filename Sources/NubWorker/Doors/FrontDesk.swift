@@ -1,0 +1,210 @@
+internal import DequeModule
+internal import Logging
+internal import NubCap
+internal import NubStore
+
+/// The door thread's work: receives messages, answers what can be answered at once, hands jobs on, and sends the replies of those
+/// that come back. All sockets, and everything in here, belong to that thread.
+///
+/// How a message becomes a job is in `FrontDesk+Intake.swift`, the verbs that need no sandbox are in `FrontDesk+Verbs.swift`, and
+/// replies in `FrontDesk+Replies.swift`.
+final class FrontDesk {
+  /// What the desk was built with.
+  struct Parts {
+    var doors: [Door]
+    var reader: any StoreReader
+    var queue: WorkQueue
+    var committer: Committer
+    var outbox: Outbox
+    var wakeup: Wakeup
+    var shutdown: ShutdownRequest
+    var lanes: LaneControl
+    var logger: Logger
+  }
+
+  let parts: Parts
+  let limits: FrontDeskLimits
+  let decoder: FrameDecoder
+  let identity: DeskIdentity
+  let metrics: WorkerMetrics
+
+  var poller: Poller
+  var inbound: InboundMessage
+  var sender: ReplySender
+  var credit: Credit
+  var tenants = TenantTable()
+  /// Calls that are somewhere between a door and their reply.
+  var calls: [JobKey: Job] = [:]
+  /// Puts that claimed a hash, likewise: identical ones are one.
+  var puts: [PutKey: Job] = [:]
+  /// Puts without a claim, which nobody can join: only counted.
+  var anonymousPuts = 0
+  /// Received in this round, not looked up yet.
+  var candidates: [Candidate] = []
+  /// Inherited jobs that may have killed a worker; they run one at a time.
+  var suspects: Deque<Job> = []
+  var runningSuspect: Job?
+  /// Puts that were answered from the store, for its counters.
+  var skippedPuts: [SkippedPut] = []
+  var phase = Phase.serving
+  private var nextHousekeeping = Monotonic.now
+
+  struct PutKey: Hashable {
+    var tenant: TenantSlot
+    var hash: CapHash
+  }
+
+  struct Candidate {
+    var job: Job
+    var door: Door
+  }
+
+  enum Phase: Equatable {
+    case serving
+    /// Nothing new is taken; what is here is finished until the deadline.
+    case draining(until: Monotonic)
+    /// What has not finished is given back.
+    case stopping
+  }
+
+  init(
+    _ parts: Parts, poller: consuming Poller, limits: FrontDeskLimits, protocolLimits: ProtocolLimits,
+    identity: DeskIdentity, metrics: WorkerMetrics
+  ) {
+    self.parts = parts
+    self.limits = limits
+    self.identity = identity
+    self.metrics = metrics
+    self.poller = poller
+    decoder = FrameDecoder(limits: protocolLimits)
+    inbound = InboundMessage(
+      maximumFrames: ProtocolLimits.frames + 1, maximumBytes: protocolLimits.messageBytes)
+    sender = ReplySender(worker: identity.name, engine: identity.engine)
+    credit = Credit(maximumJobs: limits.maximumJobs, maximumBytes: limits.maximumBytes)
+  }
+
+  /// Serves until it is told to stop and everything has been answered or given back.
+  func run() throws(ZMQError) {
+    while !isDone {
+      // Before the look at what it stands for.
+      parts.wakeup.clear()
+      deliverFinished()
+      adoptInherited()
+      try flushUnsent()
+      var isBusy = false
+      for door in parts.doors where takes(door) { if try receive(from: door) { isBusy = true } }
+      admit()
+      let now = Monotonic.now
+      if now >= nextHousekeeping {
+        housekeep(now)
+        nextHousekeeping = now + Milliseconds(limits.housekeepingMilliseconds)
+      }
+      if !isBusy { try wait(now) }
+    }
+  }
+
+  /// How many jobs are here.
+  var inFlight: Int { calls.count + puts.count + anonymousPuts }
+
+  private var isDone: Bool {
+    switch phase {
+    case .serving: false
+    case .draining: inFlight == 0 && parts.doors.allSatisfy(\.unsent.isEmpty)
+    case .stopping: true
+    }
+  }
+
+  /// Whether messages are read from the door now.
+  private func takes(_ door: Door) -> Bool {
+    switch door.kind {
+    // Refusals are answers, too: a direct door is read for as long as there is someone to answer.
+    case .direct: true
+    case .pipeline: phase == .serving && !credit.isExhausted
+    }
+  }
+
+  private func wait(_ now: Monotonic) throws(ZMQError) {
+    var timeout = limits.housekeepingMilliseconds
+    for door in parts.doors {
+      let isWaiting = !door.unsent.isEmpty
+      poller.setEvents(door.inputItem, input: takes(door), output: false)
+      if let item = door.outputItem { poller.setEvents(item, input: false, output: isWaiting) }
+      // A ROUTER cannot say which peer it could send to again.
+      if isWaiting, door.outputItem == nil { timeout = min(timeout, limits.resendMilliseconds) }
+    }
+    try poller.wait(milliseconds: timeout)
+  }
+
+  private func housekeep(_ now: Monotonic) {
+    let expired = parts.queue.removeExpired()
+    for job in expired { job.outcome = JobOutcome(.deadlineExceeded, message: "expired before it started") }
+    if !expired.isEmpty { parts.committer.submit(finished: expired) }
+    let depth = parts.queue.depth
+    metrics.queue(depth: depth.jobs, oldestMicroseconds: depth.oldest, inFlight: inFlight)
+    metrics.flush()
+    if !skippedPuts.isEmpty {
+      parts.committer.note(skippedPuts: skippedPuts)
+      skippedPuts.removeAll(keepingCapacity: true)
+    }
+    dropStaleReplies(now)
+    advance(now)
+  }
+
+  /// Moves on when a shutdown is asked for, and when the time for it is over.
+  private func advance(_ now: Monotonic) {
+    let wish = parts.shutdown.wish
+    if phase == .serving, wish != .none {
+      parts.logger.info("draining", metadata: ["in_flight": "\(inFlight)"])
+      phase = .draining(until: now + Milliseconds(limits.drainMilliseconds))
+    }
+    guard case .draining(let deadline) = phase, wish == .atOnce || now >= deadline else { return }
+    giveBackWaiting()
+    parts.lanes.interruptAll()
+    if inFlight == 0 || wish == .atOnce || now >= deadline + Milliseconds(limits.graceMilliseconds) {
+      phase = .stopping
+    }
+  }
+
+  /// Answers jobs that have not started with `unavailable`; journaled ones stay in the journal for the next start.
+  private func giveBackWaiting() {
+    for job in parts.queue.removeAll() {
+      if job.journal == nil {
+        var outcome = JobOutcome(.unavailable, message: "the worker is shutting down")
+        outcome.retryAfterMilliseconds = limits.retryAfterMilliseconds
+        job.outcome = outcome
+        finish(job)
+      } else {
+        forget(job)
+      }
+    }
+  }
+}
+
+/// What the door thread allows. Milliseconds unless said.
+struct FrontDeskLimits: Sendable {
+  var maximumJobs = 4_096
+  var maximumBytes = 256 << 20
+  /// Messages taken from one door before the others get their turn.
+  var roundMessages = 256
+  var housekeepingMilliseconds = 100
+  var resendMilliseconds = 5
+  /// Replies for direct peers that do not read: how many, how many bytes, and for how long they are kept.
+  var unsentReplies = 65_536
+  var unsentBytes = 64 << 20
+  var unsentMilliseconds = 30_000
+  var retryAfterMilliseconds: UInt32 = 250
+  var drainMilliseconds = 30_000
+  /// After the drain's end: for interrupted jobs to come back.
+  var graceMilliseconds = 2_000
+  /// Hashes in one `find_missing`.
+  var hashes = 65_536
+}
+
+/// Who this worker is, as replies and the store say it.
+struct DeskIdentity: Sendable {
+  var name: String
+  var engine: String
+  var version: String
+  /// The body of the answer to `ping`.
+  var pingBody: [UInt8]
+}

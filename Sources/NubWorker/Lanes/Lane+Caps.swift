@@ -1,0 +1,99 @@
+internal import NubCap
+
+extension Lane {
+  /// Executes a `put_cap`: the host checks and hashes, the sandbox decodes, hashes and files; both and the claim must agree.
+  func put(_ job: Job) {
+    job.attempt += 1
+    job.started = .now
+    let start = Monotonic.now
+    guard case .putCap(let claim) = job.work else { return }
+    var outcome: JobOutcome
+    do throws(RequestError) {
+      let cap = try file(job.body, claim: claim)
+      job.filedCaps.append(FiledCap(cap: cap, source: .body))
+      outcome = JobOutcome(.ok, cap.hash.bytes)
+    } catch {
+      outcome = JobOutcome(error.status, message: error.message)
+      if error.status == .unavailable { outcome.retryAfterMilliseconds = limits.retryAfterMilliseconds }
+    }
+    outcome.sandbox = engine?.sandboxID ?? 0
+    outcome.runMicroseconds = Monotonic.now.microseconds(since: start)
+    end(job, outcome)
+  }
+
+  /// Files the caps that came with a call, and makes sure that those its options name are in the directory.
+  ///
+  /// - Returns: how the job ends if that is not possible.
+  func supplyCaps(of job: Job, to engine: any LaneEngine) -> JobOutcome? {
+    do throws(RequestError) {
+      for (index, attached) in job.attachedCaps.enumerated() {
+        let cap = try file(attached.wire, claim: nil)
+        job.filedCaps.append(FiledCap(cap: cap, source: .attached(index)))
+      }
+      let missing = try hydrate(job.options.caps, tenant: job.tenantName, engine)
+      if !missing.isEmpty { return JobOutcome(.capMissing, missing.flatMap(\.bytes)) }
+      return nil
+    } catch {
+      job.filedCaps.removeAll()
+      var outcome = JobOutcome(error.status, message: error.message)
+      if error.status == .unavailable { outcome.retryAfterMilliseconds = limits.retryAfterMilliseconds }
+      return outcome
+    }
+  }
+
+  /// Checks a cap on the host and files it in the sandbox's directory, unless it is there already.
+  private func file(_ wire: UnsafeRawBufferPointer, claim: CapHash?) throws(RequestError) -> CheckedCap {
+    let cap: CheckedCap
+    do throws(CapError) {
+      cap = try CheckedCap(wire)
+    } catch {
+      throw RequestError(.capInvalid, "not a valid cap: \(error)")
+    }
+    if let claim, claim != cap.hash {
+      throw RequestError(.hashMismatch, "the claim is \(claim.hex), the hash is \(cap.hash.hex)")
+    }
+    guard let engine else { throw RequestError(.unavailable, "no sandbox") }
+    if engine.holds(cap.hash) { return cap }
+    try put(wire, cap.hash, engine)
+    return cap
+  }
+
+  /// Puts caps that the store has into the directory.
+  ///
+  /// - Returns: those that nobody has, or this tenant may not see.
+  private func hydrate(
+    _ hashes: [CapHash], tenant: ShortBytes, _ engine: any LaneEngine
+  ) throws(RequestError) -> [CapHash] {
+    var missing: [CapHash] = []
+    for hash in hashes where !engine.holds(hash) {
+      guard let wire = try caps.wire(of: hash, tenant: tenant) else {
+        missing.append(hash)
+        continue
+      }
+      try wire.withUnsafeBufferPointer { (bytes) throws(RequestError) in
+        try put(UnsafeRawBufferPointer(bytes), hash, engine)
+      }
+    }
+    return missing
+  }
+
+  private func put(_ wire: UnsafeRawBufferPointer, _ hash: CapHash, _ engine: any LaneEngine)
+    throws(RequestError)
+  {
+    let guestHash: CapHash
+    do throws(EngineError) {
+      guestHash = try engine.put(wire)
+    } catch {
+      switch error.code {
+      // The host has decoded it, so it is the guest that is wrong.
+      case .capRefused, .fault:
+        throw RequestError(.internal, "the sandbox could not file the cap: \(error.message)")
+      case .tooLarge: throw RequestError(.tooLarge, error.message)
+      case .unavailable: throw RequestError(.unavailable, error.message)
+      }
+    }
+    guard guestHash == hash else {
+      throw RequestError(.internal, "the sandbox computed \(guestHash.hex) for the cap \(hash.hex)")
+    }
+  }
+}

@@ -1,0 +1,186 @@
+internal import Logging
+internal import NubCap
+internal import Synchronization
+
+/// A lane: one thread that runs batches on one sandbox at a time.
+///
+/// What it does with each way a job can end is in `Lane+Outcome.swift`, what it does about caps in `Lane+Caps.swift`.
+final class Lane {
+  let index: Int
+  let queue: WorkQueue
+  let committer: Committer
+  let source: any LaneEngineSource
+  let caps: LaneCaps
+  let control: LaneControl
+  let limits: LaneLimits
+  let logger: Logger
+
+  /// The sandbox, whose it is, and whether anything ran in it since it was made or restored.
+  var engine: (any LaneEngine)?
+  var tenant: TenantSlot?
+  var isUsed = false
+  /// Finished and not handed to the committer yet.
+  var finished: [Job] = []
+  private var lastHandOver = Monotonic.now
+
+  init(
+    index: Int, queue: WorkQueue, committer: Committer, source: any LaneEngineSource, caps: LaneCaps,
+    control: LaneControl, limits: LaneLimits, logger: Logger
+  ) {
+    self.index = index
+    self.queue = queue
+    self.committer = committer
+    self.source = source
+    self.caps = caps
+    self.control = control
+    self.limits = limits
+    self.logger = logger
+  }
+
+  /// Runs until the queue is closed.
+  func run() {
+    while let batch = queue.take(preferring: tenant) {
+      for job in batch.expired {
+        end(job, JobOutcome(.deadlineExceeded, message: "expired before it started"))
+      }
+      if !batch.items.isEmpty { run(batch) }
+      handOver()
+    }
+    engine = nil
+  }
+
+  private func run(_ batch: Scheduler<Job>.Batch) {
+    let start = Monotonic.now
+    let fresh = batch.isAlone
+    do throws(EngineError) {
+      try prepare(for: batch.tenant, fresh: fresh)
+    } catch {
+      giveUp(batch.items, error)
+      return
+    }
+    var ran = 0
+    var position = 0
+    var notRun: [Job] = []
+    while position < batch.items.count {
+      // A put is a call of its own kind; runs of calls between them go in one entry.
+      var end = position
+      while end < batch.items.count, batch.items[end].isCall { end += 1 }
+      if end > position {
+        ran += run(batch.items[position..<end], notRun: &notRun)
+        position = end
+      } else {
+        put(batch.items[position])
+        ran += 1
+        position += 1
+      }
+      if engine?.isPoisoned != false, position < batch.items.count {
+        // The rest is for a new sandbox; another lane may be quicker.
+        notRun.append(contentsOf: batch.items[position...])
+        break
+      }
+    }
+    isUsed = true
+    if !notRun.isEmpty { queue.giveBack(notRun) }
+    queue.finished(
+      batch.tenant, charged: batch.charged, jobs: ran, took: Monotonic.now.microseconds(since: start))
+  }
+
+  /// Makes sure that there is a sandbox which this tenant may use.
+  private func prepare(for next: TenantSlot, fresh: Bool) throws(EngineError) {
+    if engine?.isPoisoned == true { engine = nil }
+    if engine != nil, isUsed, fresh || tenant != next {
+      do throws(EngineError) {
+        try engine?.restore()
+        isUsed = false
+      } catch {
+        logger.warning("restore failed, making a new sandbox", metadata: ["error": "\(error.message)"])
+        engine = nil
+      }
+    }
+    if engine == nil {
+      engine = try source.makeEngine(caps: caps)
+      isUsed = false
+    }
+    tenant = next
+  }
+
+  /// Runs `jobs`, all of them calls, in one entry.
+  ///
+  /// - Returns: how many of them ran.
+  private func run(_ jobs: ArraySlice<Job>, notRun: inout [Job]) -> Int {
+    guard let engine else { return 0 }
+    var ready: [Job] = []
+    var calls: [EngineCall] = []
+    ready.reserveCapacity(jobs.count)
+    calls.reserveCapacity(jobs.count)
+    let now = Monotonic.now
+    for job in jobs {
+      guard case .call(let function) = job.work else { continue }
+      job.attempt += 1
+      job.started = now
+      if job.isCancelled.load(ordering: .relaxed) {
+        end(job, JobOutcome(.cancelled, message: "cancelled before it started"))
+        continue
+      }
+      if job.needsCaps, let refusal = supplyCaps(of: job, to: engine) {
+        end(job, refusal)
+        continue
+      }
+      ready.append(job)
+      calls.append(
+        EngineCall(
+          function: function, payload: job.body,
+          deadlineMilliseconds: min(job.options.deadlineMilliseconds ?? .max, limits.maximumRunMilliseconds)))
+    }
+    guard let first = ready.first else { return 0 }
+    caps.begin(tenant: first.tenantName)
+    control.began(ready, lane: index, interrupt: engine.interrupt)
+    defer {
+      control.ended(lane: index)
+      caps.end()
+    }
+    let isAlone = ready.count == 1 && !isUsed
+    let sandbox = engine.sandboxID
+    var ran = 0
+    var left: [Job] = []
+    calls.withUnsafeBufferPointer { calls in
+      engine.run(calls) { index, result, microseconds in
+        let job = ready[index]
+        if case .notRun = result {
+          // Somebody else's turn was the start of it, not its own.
+          job.attempt -= 1
+          left.append(job)
+          return
+        }
+        ran += 1
+        conclude(job, result, microseconds: microseconds, sandbox: sandbox, wasAlone: isAlone)
+        handOverIfDue()
+      }
+    }
+    notRun.append(contentsOf: left)
+    return ran
+  }
+
+  /// Hands what has finished to the committer in the midst of a long batch: those that are done do not wait for those that are not.
+  private func handOverIfDue() {
+    // One look at the clock per job costs more than it saves for short jobs.
+    guard finished.count & 15 == 0 || finished.count == 1 else { return }
+    let now = Monotonic.now
+    if now.microseconds(since: lastHandOver) > 2_000 { handOver() }
+  }
+
+  func handOver() {
+    lastHandOver = Monotonic.now
+    guard !finished.isEmpty else { return }
+    committer.submit(finished: finished)
+    finished.removeAll(keepingCapacity: true)
+  }
+}
+
+/// What a lane allows.
+struct LaneLimits: Sendable {
+  /// The longest run time of a job that asks for none, or for more.
+  var maximumRunMilliseconds: UInt32 = 60_000
+  /// What producers are told when no sandbox can be made.
+  var retryAfterMilliseconds: UInt32 = 1_000
+}

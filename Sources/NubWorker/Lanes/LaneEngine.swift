@@ -1,0 +1,94 @@
+internal import NubCap
+internal import NubStore
+
+/// A call as a lane hands it to its sandbox. The payload is the job's and outlives the batch.
+struct EngineCall {
+  var function: UInt32
+  var payload: UnsafeRawBufferPointer
+  /// The longest run time in milliseconds; nil: the sandbox's own limit.
+  var deadlineMilliseconds: UInt32?
+}
+
+/// How one call of a batch ended, in the terms that decide what becomes of the job.
+enum EngineResult {
+  case returned([UInt8])
+  /// The function itself reported an error. The sandbox is as good as before.
+  case guestError(status: UInt32, message: String)
+  /// No function has this id.
+  case unknownFunction
+  /// The guest asked for caps that nobody has.
+  case capsMissing([CapHash])
+  /// Payload or result over the limit.
+  case tooLarge(message: String)
+  /// Exception, abort or broken protocol. The sandbox is gone.
+  case fault(message: String)
+  /// Killed at its deadline. The sandbox is gone.
+  case deadlineExceeded
+  /// Killed on request. The sandbox is gone.
+  case cancelled
+  /// Not started; may run elsewhere.
+  case notRun
+  /// The machine underneath failed; says nothing about the job.
+  case unavailable(message: String)
+}
+
+/// One sandbox of whichever engine, owned by one lane's thread.
+protocol LaneEngine: AnyObject {
+  /// Unique in the process.
+  var sandboxID: UInt64 { get }
+  /// Whether it refuses further work and must be replaced.
+  var isPoisoned: Bool { get }
+  /// Kills the call that runs, from any thread; does nothing if none runs.
+  var interrupt: @Sendable () -> Void { get }
+  /// Runs the calls in one VM entry. `deliver` is called once per call, in order, as results are published, with the call's index and
+  /// its run time in microseconds.
+  func run(_ calls: UnsafeBufferPointer<EngineCall>, deliver: (Int, consuming EngineResult, UInt32) -> Void)
+  /// Files a cap in the guest's directory.
+  ///
+  /// - Returns: the hash that the guest computed.
+  func put(_ wire: UnsafeRawBufferPointer) throws(EngineError) -> CapHash
+  /// Whether the guest's directory holds the cap; reads shared memory, enters no VM.
+  func holds(_ hash: CapHash) -> Bool
+  /// Back to the state right after start-up.
+  func restore() throws(EngineError)
+}
+
+/// Why a sandbox could not do what it was told.
+struct EngineError: Error {
+  enum Code {
+    /// The guest says that these bytes are no cap.
+    case capRefused
+    case fault
+    case tooLarge
+    case unavailable
+  }
+
+  var code: Code
+  var message: String
+}
+
+/// Makes sandboxes for lanes.
+protocol LaneEngineSource: Sendable {
+  /// As replies and the store name it: `kvm` or `inprocess`.
+  var name: String { get }
+  /// The same for the store.
+  var kind: NubStore.Engine { get }
+  /// What the store should name as what computed the results.
+  var image: ImageRecord? { get }
+  /// What the guest offers.
+  var functions: [(id: UInt32, name: String)] { get }
+  /// - Parameter caps: what the sandbox asks when its guest needs a cap.
+  func makeEngine(caps: any CapSupply) throws(EngineError) -> any LaneEngine
+}
+
+/// Supplies caps to a guest that asks (host function 1). Called on the lane's thread while its sandbox runs.
+protocol CapSupply: AnyObject, Sendable {
+  /// - Returns: for each cap a `u32` length, little-endian, and its wire form.
+  func fetch(_ hashes: [CapHash]) throws(CapSupplyError) -> [UInt8]
+}
+
+enum CapSupplyError: Error {
+  /// Nobody has them, or this tenant may not see them.
+  case missing([CapHash])
+  case failed(String)
+}

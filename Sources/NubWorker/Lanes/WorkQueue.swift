@@ -1,0 +1,106 @@
+/// The scheduler between the threads: doors and committer put jobs in, lanes take batches out and sleep while there are none.
+final class WorkQueue: Sendable {
+  private struct State {
+    var scheduler: Scheduler<Job>
+    var idleLanes = 0
+    var isClosed = false
+  }
+
+  private let state: Monitor<State>
+
+  init(policy: SchedulerPolicy = SchedulerPolicy()) {
+    state = Monitor(State(scheduler: Scheduler(policy: policy)))
+  }
+
+  /// Puts jobs in and wakes a lane if one sleeps; that one wakes the next if it leaves something behind.
+  func enqueue(_ jobs: [Job]) {
+    guard !jobs.isEmpty else { return }
+    let wake = state.withLock { state in
+      for job in jobs { state.scheduler.enqueue(job, job.ticket) }
+      return state.idleLanes > 0
+    }
+    if wake { state.signal() }
+  }
+
+  /// Takes back what a lane could not run. `isAlone`: each of them by itself from now on.
+  func giveBack(_ jobs: [Job]) {
+    guard !jobs.isEmpty else { return }
+    let wake = state.withLock { state in
+      // The first one ends up in front again.
+      for job in jobs.reversed() { state.scheduler.giveBack(job, job.ticket) }
+      return state.idleLanes > 0
+    }
+    if wake { state.signal() }
+  }
+
+  /// The next batch; waits for one. nil: the queue is closed.
+  func take(preferring tenant: TenantSlot?) -> Scheduler<Job>.Batch? {
+    var isCounted = false
+    var leavesWork = false
+    let batch: Scheduler<Job>.Batch?? = state.wait { state -> Scheduler<Job>.Batch?? in
+      if state.isClosed {
+        if isCounted { state.idleLanes -= 1 }
+        return .some(nil)
+      }
+      let now = Monotonic.now.microseconds
+      let idle = state.idleLanes + (isCounted ? 0 : 1)
+      if let batch = state.scheduler.next(at: now, preferring: tenant, idleLanes: idle) {
+        if isCounted { state.idleLanes -= 1 }
+        leavesWork = !state.scheduler.isEmpty && state.idleLanes > 0
+        return .some(batch)
+      }
+      if !isCounted {
+        state.idleLanes += 1
+        isCounted = true
+      }
+      return nil
+    }
+    if leavesWork { state.signal() }
+    return batch ?? nil
+  }
+
+  /// Tells the scheduler how long a batch really ran.
+  func finished(_ tenant: TenantSlot, charged: UInt64, jobs: Int, took microseconds: UInt64) {
+    state.withLock { $0.scheduler.finished(tenant, charged: charged, jobs: jobs, took: microseconds) }
+  }
+
+  /// Takes a waiting job out.
+  ///
+  /// - Returns: false if it is not waiting (any more).
+  func remove(_ job: Job) -> Bool {
+    state.withLock { !$0.scheduler.remove { candidate, _ in candidate === job }.isEmpty }
+  }
+
+  /// Takes out all jobs that have expired.
+  func removeExpired() -> [Job] {
+    state.withLock { $0.scheduler.removeExpired(at: Monotonic.now.microseconds) }
+  }
+
+  /// Takes out everything that waits.
+  func removeAll() -> [Job] {
+    state.withLock { $0.scheduler.remove { _, _ in true } }
+  }
+
+  /// Jobs that wait, and the microseconds that the oldest of them has waited.
+  var depth: (jobs: Int, oldest: UInt64) {
+    state.withLock { ($0.scheduler.count, $0.scheduler.oldestWait(at: Monotonic.now.microseconds)) }
+  }
+
+  /// Lanes that have work.
+  func idleLanes() -> Int { state.withLock { $0.idleLanes } }
+
+  /// Ends every ``take(preferring:)``, now and later.
+  func close() {
+    state.withLock { $0.isClosed = true }
+    state.broadcast()
+  }
+}
+
+extension Job {
+  /// What the scheduler needs to know of it.
+  var ticket: Scheduler<Job>.Ticket {
+    Scheduler<Job>.Ticket(
+      tenant: key.tenant, priority: options.priority, isAlone: mustRunAlone, expires: expires,
+      byteCount: byteCount, enqueued: accepted.microseconds)
+  }
+}

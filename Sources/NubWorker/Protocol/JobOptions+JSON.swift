@@ -1,0 +1,114 @@
+internal import NubCap
+
+extension JobOptions {
+  /// Reads the options object.
+  ///
+  /// Strict where it matters: the text is one complete JSON object (RFC 8259) of valid UTF-8, nested at most 32 deep; a known key
+  /// has its type (`null` is not one) and occurs once, because two readers that pick different ones of two would not agree on
+  /// the tenant. Unknown keys are skipped, whatever they hold. Absent or empty options cost nothing, and nothing but the
+  /// list of `caps` allocates.
+  init(json bytes: RawSpan) throws(OptionsError) {
+    if bytes.byteCount == 0 { return }
+    var scanner = JSONScanner()
+    var seen: UInt8 = 0
+    try scanner.object(in: bytes) { (scanner, key) throws(OptionsError) in
+      guard let known = Key(key) else { return try scanner.skipValue(in: bytes, depth: 1) }
+      guard seen & (1 << known.rawValue) == 0 else {
+        throw OptionsError("options: \"\(known.name)\" occurs twice")
+      }
+      seen |= 1 << known.rawValue
+      try read(known, &scanner, bytes)
+    }
+  }
+
+  private mutating func read(
+    _ key: Key, _ scanner: inout JSONScanner, _ bytes: RawSpan
+  ) throws(OptionsError) {
+    switch key {
+    case .deadline:
+      deadlineMilliseconds = UInt32(
+        clamping: try scanner.unsignedInteger(in: bytes) {
+          "deadline_ms is a number of milliseconds, not negative"
+        })
+    case .expiresAt:
+      expiresAtMilliseconds = try scanner.unsignedInteger(in: bytes) {
+        "expires_at_ms is a Unix time in milliseconds"
+      }
+    case .tenant:
+      tenant = try scanner.shortString(in: bytes) { "tenant is a string of at most 64 bytes" }
+    case .priority:
+      let value = try scanner.unsignedInteger(in: bytes) { "priority is a number from 0 to 9" }
+      guard value <= 9 else { throw OptionsError("options: priority is a number from 0 to 9") }
+      priority = UInt8(value)
+    case .fresh:
+      fresh = try scanner.boolean(in: bytes) { "fresh is true or false" }
+    case .caps:
+      var caps: [CapHash] = []
+      try scanner.array(in: bytes, expected: "caps is an array of hashes in hex") {
+        (scanner) throws(OptionsError) in
+        guard caps.count < ProtocolLimits.caps else {
+          throw OptionsError("options: caps names at most \(ProtocolLimits.caps)")
+        }
+        let text = try scanner.shortString(in: bytes) { "caps is an array of hashes of 64 hex digits" }
+        guard let hash = CapHash(hexDigits: text) else {
+          throw OptionsError("options: caps is an array of hashes of 64 hex digits")
+        }
+        caps.append(hash)
+      }
+      self.caps = caps
+    case .traceparent:
+      traceparent = try scanner.shortString(in: bytes) { "traceparent is a W3C trace context" }
+    }
+  }
+
+  /// The keys that mean something; the raw value is the bit in the set of those seen.
+  private enum Key: UInt8, CaseIterable {
+    case deadline, expiresAt, tenant, priority, fresh, caps, traceparent
+
+    var name: StaticString {
+      switch self {
+      case .deadline: "deadline_ms"
+      case .expiresAt: "expires_at_ms"
+      case .tenant: "tenant"
+      case .priority: "priority"
+      case .fresh: "fresh"
+      case .caps: "caps"
+      case .traceparent: "traceparent"
+      }
+    }
+
+    /// `text` is nil for a key of more than 64 bytes, which is none of these.
+    init?(_ text: ShortBytes?) {
+      guard let text else { return nil }
+      for key in Key.allCases where text.equals(key.name) {
+        self = key
+        return
+      }
+      return nil
+    }
+  }
+}
+
+/// Why options were refused, in words for the producer.
+struct OptionsError: Error, Equatable {
+  var message: String
+  init(_ message: String) { self.message = message }
+}
+
+extension ShortBytes {
+  func equals(_ text: StaticString) -> Bool {
+    guard count == text.utf8CodeUnitCount else { return false }
+    return withUnsafeBytes { bytes in
+      for index in 0..<bytes.count where bytes[index] != text.utf8Start[index] { return false }
+      return true
+    }
+  }
+}
+
+extension CapHash {
+  /// nil unless these are 64 hex digits.
+  init?(hexDigits text: ShortBytes) {
+    guard text.count == 64 else { return nil }
+    self.init(hex: text.withUnsafeBytes { String(decoding: $0, as: UTF8.self) })
+  }
+}

@@ -1,0 +1,85 @@
+/// Frame 5 of a reply, before it is written.
+struct ReplyMeta: Sendable {
+  /// nil: this worker.
+  var worker: String?
+  /// nil: this worker's engine.
+  var engine: String?
+  var sandbox: UInt64 = 0
+  var attempt: UInt32 = 0
+  var isDuplicate = false
+  var queuedMicroseconds: UInt64 = 0
+  var runMicroseconds: UInt64 = 0
+  var guestStatus: UInt32?
+  var retryAfterMilliseconds: UInt32?
+}
+
+/// Writes reply metadata as JSON into one buffer that is used again for each reply: no allocation per reply.
+struct MetaWriter: ~Copyable {
+  private var buffer: [UInt8] = []
+  /// `{"worker":"…","engine":"…"`, the same in nearly every reply.
+  private let ownPrefix: [UInt8]
+
+  init(worker: String, engine: String) {
+    ownPrefix = Self.prefix(worker: worker, engine: engine)
+    buffer.reserveCapacity(512)
+  }
+
+  /// - Returns: what `body` returns; the bytes are good during the call only.
+  mutating func write<R, E>(
+    _ meta: ReplyMeta, _ body: (UnsafeRawBufferPointer) throws(E) -> R
+  ) throws(E) -> R {
+    buffer.removeAll(keepingCapacity: true)
+    if let worker = meta.worker, let engine = meta.engine {
+      buffer.append(contentsOf: Self.prefix(worker: worker, engine: engine))
+    } else {
+      buffer.append(contentsOf: ownPrefix)
+    }
+    field(",\"sandbox\":", meta.sandbox)
+    field(",\"attempt\":", UInt64(meta.attempt))
+    if meta.isDuplicate { literal(",\"duplicate\":true") }
+    field(",\"queued_us\":", meta.queuedMicroseconds)
+    field(",\"run_us\":", meta.runMicroseconds)
+    if let status = meta.guestStatus { field(",\"guest_status\":", UInt64(status)) }
+    if let time = meta.retryAfterMilliseconds { field(",\"retry_after_ms\":", UInt64(time)) }
+    buffer.append(UInt8(ascii: "}"))
+    return try buffer.withUnsafeBufferPointer { (bytes) throws(E) in try body(UnsafeRawBufferPointer(bytes)) }
+  }
+
+  private mutating func literal(_ text: StaticString) {
+    buffer.append(contentsOf: UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+  }
+
+  private mutating func field(_ name: StaticString, _ value: UInt64) {
+    literal(name)
+    if value < 10 { return buffer.append(UInt8(ascii: "0") + UInt8(value)) }
+    let start = buffer.count
+    var rest = value
+    while rest > 0 {
+      buffer.append(UInt8(ascii: "0") + UInt8(rest % 10))
+      rest /= 10
+    }
+    buffer[start...].reverse()
+  }
+
+  private static func prefix(worker: String, engine: String) -> [UInt8] {
+    Array("{\"worker\":\(JSONText.quoted(worker)),\"engine\":\(JSONText.quoted(engine))".utf8)
+  }
+}
+
+/// JSON strings, for the few places that write them (RFC 8259, section 7).
+enum JSONText {
+  static func quoted(_ text: String) -> String {
+    var result = "\""
+    for scalar in text.unicodeScalars {
+      switch scalar {
+      case "\"": result += "\\\""
+      case "\\": result += "\\\\"
+      case "\u{0}"..<" ":
+        let hex = String(scalar.value, radix: 16)
+        result += "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
+      default: result.unicodeScalars.append(scalar)
+      }
+    }
+    return result + "\""
+  }
+}

@@ -1,0 +1,275 @@
+internal import DequeModule
+internal import HeapModule
+
+/// Decides which jobs run next. A pure value: no clock, no lock, no thread; whoever holds it passes the time in.
+///
+/// - Tenants take turns by run time: the one that has used least goes next (start-time fair queueing), so a tenant that floods the
+///   queue, or whose jobs are long, delays the others by one batch.
+/// - Within a tenant the highest priority goes first; waiting raises it, so nothing starves.
+/// - A batch holds jobs of one tenant. A job that must be alone makes a batch of its own.
+/// - A job that has expired is handed out as expired, never as work.
+struct Scheduler<Item> {
+  /// What the scheduler needs to know of a job.
+  struct Ticket: Sendable {
+    var tenant: TenantSlot
+    /// 0 to 9, 9 first.
+    var priority: UInt8 = 5
+    /// Runs by itself: in a fresh sandbox, or because it is suspected of having killed one.
+    var isAlone = false
+    /// Microseconds on the clock that is passed to ``Scheduler/next(at:preferring:idleLanes:)``; not to be started after it.
+    var expires: UInt64?
+    /// Payload bytes.
+    var byteCount = 0
+    /// When it was accepted, on the same clock.
+    var enqueued: UInt64
+  }
+
+  /// What a lane runs in one go.
+  struct Batch {
+    var tenant: TenantSlot
+    var items: [Item] = []
+    var tickets: [Ticket] = []
+    var isAlone = false
+    /// Never to be run: their time was over before it was their turn.
+    var expired: [Item] = []
+    /// What the tenant was charged for it, to be corrected by ``Scheduler/finished(_:charged:jobs:took:)``.
+    var charged: UInt64 = 0
+  }
+
+  private struct Entry {
+    var item: Item
+    var ticket: Ticket
+  }
+
+  private struct Tenant {
+    /// One queue per priority.
+    var levels: [Deque<Entry>] = Array(repeating: Deque(), count: 10)
+    var count = 0
+    /// Run time used so far, in microseconds, as if all tenants had started together.
+    var virtualTime: UInt64 = 0
+    /// How long one job runs, a moving average.
+    var jobMicroseconds: UInt64 = 0
+    /// Whether `turns` has an entry for it.
+    var isQueued = false
+  }
+
+  private struct Turn: Comparable {
+    var virtualTime: UInt64
+    var tenant: TenantSlot
+
+    static func < (a: Turn, b: Turn) -> Bool {
+      (a.virtualTime, a.tenant.index) < (b.virtualTime, b.tenant.index)
+    }
+  }
+
+  let policy: SchedulerPolicy
+  private var tenants: [TenantSlot: Tenant] = [:]
+  private var turns = Heap<Turn>()
+  /// The virtual time of the tenant that went last: where a tenant starts that comes (back) in.
+  private var virtualTime: UInt64 = 0
+  /// Jobs waiting.
+  private(set) var count = 0
+  private var expiring = 0
+
+  init(policy: SchedulerPolicy = SchedulerPolicy()) {
+    self.policy = policy
+  }
+
+  var isEmpty: Bool { count == 0 }
+
+  /// Takes a job in, behind those of its tenant and priority.
+  mutating func enqueue(_ item: Item, _ ticket: Ticket) {
+    insert(item, ticket, atFront: false)
+  }
+
+  /// Takes a job back that was handed out and not run: it goes to the front.
+  mutating func giveBack(_ item: Item, _ ticket: Ticket) {
+    insert(item, ticket, atFront: true)
+  }
+
+  /// The next batch, or nil if nothing waits.
+  ///
+  /// - Parameters:
+  ///   - now: in microseconds.
+  ///   - preferred: the tenant whose sandbox the asking lane has.
+  ///   - idleLanes: how many lanes are without work, the asking one included.
+  mutating func next(at now: UInt64, preferring preferred: TenantSlot? = nil, idleLanes: Int = 1) -> Batch? {
+    guard let slot = nextTenant(preferring: preferred) else { return nil }
+    // Taken out while it is worked on, so that its queues are not copied.
+    guard var tenant = tenants.removeValue(forKey: slot) else { return nil }
+    virtualTime = max(virtualTime, tenant.virtualTime)
+    let batch = fill(slot, &tenant, now, idleLanes)
+    tenant.virtualTime &+= batch.charged
+    if tenant.count > 0, !tenant.isQueued {
+      turns.insert(Turn(virtualTime: tenant.virtualTime, tenant: slot))
+      tenant.isQueued = true
+    }
+    tenants[slot] = tenant
+    return batch
+  }
+
+  /// Corrects what a tenant was charged, once it is known how long its jobs ran.
+  mutating func finished(_ slot: TenantSlot, charged: UInt64, jobs: Int, took microseconds: UInt64) {
+    guard jobs > 0, var tenant = tenants.removeValue(forKey: slot) else { return }
+    let perJob = microseconds / UInt64(jobs)
+    tenant.jobMicroseconds = tenant.jobMicroseconds == 0 ? perJob : (tenant.jobMicroseconds * 7 + perJob) / 8
+    let actual = microseconds &+ UInt64(jobs) * policy.jobOverheadMicroseconds
+    if actual >= charged {
+      tenant.virtualTime &+= actual - charged
+    } else {
+      tenant.virtualTime -= min(tenant.virtualTime, charged - actual)
+    }
+    // A tenant without jobs is remembered for as long as it is ahead of the others.
+    if tenant.count > 0 || tenant.isQueued || tenant.virtualTime > virtualTime || tenants.count < 1_024 {
+      tenants[slot] = tenant
+    }
+  }
+
+  /// Takes out all jobs that have expired.
+  mutating func removeExpired(at now: UInt64) -> [Item] {
+    guard expiring > 0 else { return [] }
+    return remove { ($1.expires ?? .max) <= now }
+  }
+
+  /// Takes out the jobs for which `isWanted` holds; looks at all of them.
+  mutating func remove(where isWanted: (Item, Ticket) -> Bool) -> [Item] {
+    var removed: [Item] = []
+    for slot in Array(tenants.keys) {
+      guard var tenant = tenants.removeValue(forKey: slot) else { continue }
+      for level in tenant.levels.indices {
+        tenant.levels[level].removeAll { entry in
+          guard isWanted(entry.item, entry.ticket) else { return false }
+          removed.append(entry.item)
+          if entry.ticket.expires != nil { expiring -= 1 }
+          return true
+        }
+      }
+      tenant.count = tenant.levels.reduce(0) { $0 + $1.count }
+      tenants[slot] = tenant
+    }
+    count -= removed.count
+    return removed
+  }
+
+  /// Microseconds that the oldest waiting job has waited.
+  func oldestWait(at now: UInt64) -> UInt64 {
+    var oldest = now
+    for tenant in tenants.values where tenant.count > 0 {
+      for level in tenant.levels {
+        if let first = level.first { oldest = min(oldest, first.ticket.enqueued) }
+      }
+    }
+    return now - oldest
+  }
+
+  // MARK: Inside
+
+  private mutating func insert(_ item: Item, _ ticket: Ticket, atFront: Bool) {
+    var tenant = tenants.removeValue(forKey: ticket.tenant) ?? Tenant()
+    let level = Int(min(ticket.priority, 9))
+    let entry = Entry(item: item, ticket: ticket)
+    if atFront { tenant.levels[level].prepend(entry) } else { tenant.levels[level].append(entry) }
+    tenant.count += 1
+    count += 1
+    if ticket.expires != nil { expiring += 1 }
+    if !tenant.isQueued {
+      // No credit for having been idle.
+      tenant.virtualTime = max(tenant.virtualTime, virtualTime)
+      turns.insert(Turn(virtualTime: tenant.virtualTime, tenant: ticket.tenant))
+      tenant.isQueued = true
+    }
+    tenants[ticket.tenant] = tenant
+  }
+
+  private mutating func nextTenant(preferring preferred: TenantSlot?) -> TenantSlot? {
+    while let turn = turns.min {
+      guard let tenant = tenants[turn.tenant], tenant.count > 0 else {
+        turns.removeMin()
+        tenants[turn.tenant]?.isQueued = false
+        continue
+      }
+      if tenant.virtualTime > turn.virtualTime {
+        // It has been charged since it was queued.
+        turns.replaceMin(with: Turn(virtualTime: tenant.virtualTime, tenant: turn.tenant))
+        continue
+      }
+      if let preferred, preferred != turn.tenant, let other = tenants[preferred], other.count > 0,
+        other.virtualTime <= tenant.virtualTime &+ policy.affinityMicroseconds
+      {
+        return preferred
+      }
+      turns.removeMin()
+      tenants[turn.tenant]?.isQueued = false
+      return turn.tenant
+    }
+    return nil
+  }
+
+  private mutating func fill(
+    _ slot: TenantSlot, _ tenant: inout Tenant, _ now: UInt64, _ idleLanes: Int
+  ) -> Batch {
+    var batch = Batch(tenant: slot)
+    let limit = batchLimit(tenant, idleLanes)
+    var bytes = 0
+    while batch.items.count < limit, let level = bestLevel(tenant, now) {
+      // A run of one level; the next look at the others comes with the next run.
+      while batch.items.count < limit, let entry = tenant.levels[level].first {
+        let isFirst = batch.items.isEmpty
+        let isExpired = (entry.ticket.expires ?? .max) <= now
+        if !isExpired, !isFirst, entry.ticket.isAlone || bytes + entry.ticket.byteCount > policy.batchBytes {
+          return charge(&batch, tenant)
+        }
+        tenant.levels[level].removeFirst()
+        tenant.count -= 1
+        count -= 1
+        if entry.ticket.expires != nil { expiring -= 1 }
+        if isExpired {
+          batch.expired.append(entry.item)
+          continue
+        }
+        if isFirst {
+          batch.items.reserveCapacity(min(limit, tenant.count + 1))
+          batch.tickets.reserveCapacity(min(limit, tenant.count + 1))
+        }
+        bytes += entry.ticket.byteCount
+        batch.items.append(entry.item)
+        batch.tickets.append(entry.ticket)
+        if entry.ticket.isAlone {
+          batch.isAlone = true
+          return charge(&batch, tenant)
+        }
+      }
+    }
+    return charge(&batch, tenant)
+  }
+
+  private func charge(_ batch: inout Batch, _ tenant: Tenant) -> Batch {
+    batch.charged = UInt64(batch.items.count) * (tenant.jobMicroseconds + policy.jobOverheadMicroseconds)
+    return batch
+  }
+
+  private func batchLimit(_ tenant: Tenant, _ idleLanes: Int) -> Int {
+    let perJob = max(1, tenant.jobMicroseconds)
+    var limit = min(policy.batchJobs, max(1, Int(clamping: policy.batchMicroseconds / perJob)))
+    if idleLanes > 1, UInt64(tenant.count) * perJob > policy.splitMicroseconds {
+      limit = min(limit, max(1, (tenant.count + idleLanes - 1) / idleLanes))
+    }
+    return limit
+  }
+
+  /// The level whose first job has the highest priority after aging; of equal ones the job that waits longest.
+  private func bestLevel(_ tenant: Tenant, _ now: UInt64) -> Int? {
+    var best: Int?
+    var bestRank: (UInt64, UInt64) = (0, 0)
+    for level in tenant.levels.indices {
+      guard let first = tenant.levels[level].first else { continue }
+      let waited = now > first.ticket.enqueued ? now - first.ticket.enqueued : 0
+      let rank = (UInt64(level) + waited / policy.agingMicroseconds, waited)
+      if best == nil || rank > bestRank {
+        best = level
+        bestRank = rank
+      }
+    }
+    return best
+  }
+}

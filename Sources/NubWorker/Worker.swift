@@ -1,0 +1,60 @@
+internal import NubStore
+
+/// The service: takes jobs from its doors, runs them in sandboxes, records results, and replies.
+///
+/// ```swift
+/// let worker = try Worker(configuration)
+/// try worker.run()          // blocks until shutdown() or a signal
+/// ```
+public final class Worker: Sendable {
+  private let configuration: WorkerConfiguration
+  private let wakeup: Wakeup
+  private let request: ShutdownRequest
+
+  /// Checks the configuration. Nothing is opened yet.
+  ///
+  /// - Throws: ``WorkerError`` with code `configuration`.
+  public init(_ configuration: WorkerConfiguration) throws(WorkerError) {
+    try configuration.validate()
+    self.configuration = configuration
+    wakeup = try Wakeup()
+    request = ShutdownRequest(wakeup: wakeup)
+  }
+
+  /// Serves until a shutdown, on the calling thread; blocks. Call it once.
+  ///
+  /// - Parameter onReady: called when all doors are open, with the endpoints as bound (wildcards resolved), in the order of the
+  ///   configuration's doors.
+  /// - Throws: ``WorkerError`` if the store, a door or the first sandbox cannot be opened.
+  public func run(onReady: ([String]) -> Void = { _ in }) throws(WorkerError) {
+    let source = try SandboxEngineSource(configuration)
+    let store = try openStore()
+    let service = WorkerService(
+      configuration, wakeup: wakeup, request: request, store: store, source: source)
+    if configuration.handlesSignals { try TerminationSignals.install(for: request) }
+    try service.run(onReady: onReady)
+  }
+
+  private func openStore() throws(WorkerError) -> any Store {
+    var options = StoreOptions()
+    switch configuration.durability {
+    case .full: options.durability = .full
+    case .normal: options.durability = .normal
+    }
+    options.maximumBytes = configuration.maximumStoreBytes
+    do throws(StoreError) {
+      return try SQLiteStore(path: configuration.storePath, options: options)
+    } catch {
+      throw WorkerError(.store, "cannot open the store \(configuration.storePath)", cause: error)
+    }
+  }
+
+  /// Asks the worker to finish what it has and to return from ``run(onReady:)``. Any thread, any number of times.
+  public func shutdown() { request.drain() }
+
+  /// Asks the worker to return at once; direct askers of what has not finished get `unavailable`, pulled jobs stay in the journal.
+  public func stop() {
+    request.drain()
+    request.escalate()
+  }
+}

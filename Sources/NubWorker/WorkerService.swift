@@ -1,0 +1,176 @@
+internal import Glibc
+internal import Logging
+internal import NubStore
+
+/// The worker's parts, wired together: sockets and desk on the calling thread, one thread per lane, one for commits.
+///
+/// They end in the order in which work flows: doors, lanes, committer, and then the sockets, whose last replies the context still
+/// delivers for as long as they linger.
+struct WorkerService: ~Copyable {
+  private let configuration: WorkerConfiguration
+  private let wakeup: Wakeup
+  private let request: ShutdownRequest
+  private let store: any Store
+  private let source: any LaneEngineSource
+
+  init(
+    _ configuration: WorkerConfiguration, wakeup: Wakeup, request: ShutdownRequest, store: any Store,
+    source: any LaneEngineSource
+  ) {
+    self.configuration = configuration
+    self.wakeup = wakeup
+    self.request = request
+    self.store = store
+    self.source = source
+  }
+
+  func run(onReady: ([String]) -> Void) throws(WorkerError) {
+    let logger = configuration.logger
+    let outbox = Outbox(wakeup: wakeup)
+    var policy = SchedulerPolicy()
+    policy.batchJobs = configuration.batchJobs
+    let queue = WorkQueue(policy: policy)
+    let committer = Committer()
+    let control = LaneControl(lanes: configuration.lanes)
+
+    let context: Context
+    var poller = Poller()
+    var doors: [Door] = []
+    var endpoints: [String] = []
+    do throws(ZMQError) {
+      context = try Context()
+    } catch {
+      throw WorkerError(.transport, "cannot start ZeroMQ", cause: error)
+    }
+    _ = poller.add(fileDescriptor: wakeup.fileDescriptor)
+    let reader = try openReader()
+    let threads = try startThreads(queue, committer, outbox, control)
+    do throws(WorkerError) {
+      for (index, door) in configuration.doors.enumerated() {
+        let opened = try Door.open(
+          door, index: index, configuration: configuration, context: context, poller: &poller)
+        doors.append(opened.door)
+        endpoints.append(contentsOf: opened.endpoints)
+      }
+    } catch {
+      queue.close()
+      threads.joinLanes()
+      committer.close()
+      threads.joinCommitter()
+      throw error
+    }
+    let desk = FrontDesk(
+      FrontDesk.Parts(
+        doors: doors, reader: reader, queue: queue, committer: committer, outbox: outbox, wakeup: wakeup,
+        shutdown: request, lanes: control, logger: logger),
+      poller: poller, limits: deskLimits, protocolLimits: protocolLimits, identity: identity,
+      metrics: WorkerMetrics())
+    logger.info("serving", metadata: ["doors": "\(endpoints)", "lanes": "\(configuration.lanes)"])
+    onReady(endpoints)
+
+    let result = Result { () throws(ZMQError) in try desk.run() }
+    queue.close()
+    threads.joinLanes()
+    committer.close()
+    threads.joinCommitter()
+    desk.deliverFinished()
+    logger.info("stopped")
+    if case .failure(let error) = result { throw WorkerError(.transport, "the doors failed", cause: error) }
+  }
+
+  private func openReader() throws(WorkerError) -> any StoreReader {
+    do throws(StoreError) {
+      return try store.makeReader()
+    } catch {
+      throw WorkerError(.store, "cannot open the store for reading", cause: error)
+    }
+  }
+
+  private func startThreads(
+    _ queue: WorkQueue, _ committer: Committer, _ outbox: Outbox, _ control: LaneControl
+  ) throws(WorkerError) -> WorkerThreads {
+    let threads = WorkerThreads()
+    let source = source
+    let logger = configuration.logger
+    let loop: Handover<CommitLoop>
+    var readers: [Handover<any StoreReader>] = []
+    do throws(StoreError) {
+      let writer = try store.makeWriter(
+        NubStore.WorkerIdentity(
+          name: configuration.name, host: HostName.current, pid: getpid(), version: configuration.version))
+      let image = try source.image.map { (image) throws(StoreError) in try writer.image(image) }
+      loop = Handover(
+        CommitLoop(
+          committer: committer, writer: writer, queue: queue, outbox: outbox, engine: source.kind,
+          image: image,
+          retention: RetentionPolicy(), logger: logger))
+      for _ in 0..<configuration.lanes { readers.append(Handover(try store.makeReader())) }
+    } catch {
+      throw WorkerError(.store, "cannot open the store", cause: error)
+    }
+    do throws(WorkerError) {
+      try threads.startCommitter { loop.value.run() }
+      for index in 0..<configuration.lanes {
+        let caps = LaneCaps(reader: readers[index].value, maximumBytes: configuration.maximumBodyBytes)
+        let limits = LaneLimits(maximumRunMilliseconds: configuration.maximumRunMilliseconds)
+        try threads.startLane(index) {
+          Lane(
+            index: index, queue: queue, committer: committer, source: source, caps: caps, control: control,
+            limits: limits, logger: logger
+          ).run()
+        }
+      }
+    } catch {
+      queue.close()
+      threads.joinLanes()
+      committer.close()
+      threads.joinCommitter()
+      throw error
+    }
+    return threads
+  }
+
+  private var deskLimits: FrontDeskLimits {
+    var limits = FrontDeskLimits()
+    limits.maximumJobs = configuration.maximumJobs
+    limits.maximumBytes = configuration.maximumJobBytes
+    limits.drainMilliseconds = configuration.drainMilliseconds
+    return limits
+  }
+
+  private var protocolLimits: ProtocolLimits {
+    var limits = ProtocolLimits()
+    limits.bodyBytes = configuration.maximumBodyBytes
+    limits.messageBytes = configuration.maximumMessageBytes
+    return limits
+  }
+
+  private var identity: DeskIdentity {
+    let functions = source.functions.map { "{\"id\":\($0.id),\"name\":\(JSONText.quoted($0.name))}" }
+    let body = """
+      {"version":\(JSONText.quoted(configuration.version)),"worker":\(JSONText.quoted(configuration.name)),\
+      "engine":\(JSONText.quoted(source.name)),"lanes":\(configuration.lanes),\
+      "limits":{"body_bytes":\(configuration.maximumBodyBytes),"message_bytes":\(configuration.maximumMessageBytes),\
+      "run_ms":\(configuration.maximumRunMilliseconds),"jobs":\(configuration.maximumJobs)},\
+      "functions":[\(functions.joined(separator: ","))]}
+      """
+    return DeskIdentity(
+      name: configuration.name, engine: source.name, version: configuration.version,
+      pingBody: Array(body.utf8))
+  }
+}
+
+enum HostName {
+  static var current: String {
+    var name = [CChar](repeating: 0, count: 256)
+    guard gethostname(&name, name.count - 1) == 0 else { return "unknown" }
+    return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+}
+
+/// Carries a value that belongs to one thread to the thread that it will belong to.
+private struct Handover<Value>: @unchecked Sendable {
+  // Made by the starting thread, which does not touch it afterwards; starting a thread orders the two.
+  let value: Value
+  init(_ value: Value) { self.value = value }
+}

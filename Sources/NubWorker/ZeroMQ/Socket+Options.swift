@@ -1,0 +1,47 @@
+internal import CZeroMQ
+
+/// What a door asks of its sockets. Every option that libzmq leaves at a value that loses messages, hangs at exit, or lets a
+/// peer take memory is set here, on purpose.
+struct SocketOptions: Sendable {
+  /// Milliseconds for which unsent replies are still delivered after the socket is closed.
+  var lingerMilliseconds: Int32 = 2_000
+  /// Milliseconds between ZMTP pings to a silent peer; a peer is dropped after three of them. 0 turns it off.
+  var heartbeatMilliseconds: Int32 = 5_000
+  /// Milliseconds that a peer may take for the ZMTP (and CURVE) handshake.
+  var handshakeMilliseconds: Int32 = 10_000
+  /// The largest frame in bytes that is read from a peer; one that announces more is disconnected.
+  var maximumFrameBytes: Int64 = 16 << 20
+  /// Messages per peer that libzmq may hold on their way in.
+  var receiveHighWaterMark: Int32 = 256
+  /// Messages per peer that libzmq may hold on their way out.
+  var sendHighWaterMark: Int32 = 1_000
+}
+
+extension Socket {
+  func apply(_ options: SocketOptions) throws(ZMQError) {
+    // -1, the library's default, hangs at exit for as long as a peer is away; 0 throws replies away that were just sent.
+    try set(ZMQ_LINGER, options.lingerMilliseconds)
+    // Without it, messages are queued for connections that do not exist yet, and are lost if they never do.
+    try set(ZMQ_IMMEDIATE, Int32(1))
+    // TCP alone notices a vanished peer after hours; ZMTP 3.1 pings notice in seconds (RFC 37).
+    try set(ZMQ_HEARTBEAT_IVL, options.heartbeatMilliseconds)
+    try set(ZMQ_HEARTBEAT_TIMEOUT, options.heartbeatMilliseconds &* 3)
+    // The peer's end gives up on us after the same time (unit: milliseconds, 6553 s at most).
+    try set(ZMQ_HEARTBEAT_TTL, options.heartbeatMilliseconds &* 3)
+    // Reconnect after 100 ms, doubling to 10 s: the default of a constant 100 ms makes a herd of a fleet.
+    try set(ZMQ_RECONNECT_IVL, Int32(100))
+    try set(ZMQ_RECONNECT_IVL_MAX, Int32(10_000))
+    // The default (-1) lets one frame announce 2^63 bytes. This bounds a frame, not the number of a message's frames.
+    try set(ZMQ_MAXMSGSIZE, options.maximumFrameBytes)
+    // Half-open connections hold a file descriptor each.
+    try set(ZMQ_HANDSHAKE_IVL, options.handshakeMilliseconds)
+    try set(ZMQ_RCVHWM, options.receiveHighWaterMark)
+    try set(ZMQ_SNDHWM, options.sendHighWaterMark)
+    try set(ZMQ_BACKLOG, Int32(1_024))
+  }
+
+  /// For a ROUTER: a reply to a peer that is gone is an error to count, not a silent drop.
+  func requireRoutes() throws(ZMQError) {
+    try set(ZMQ_ROUTER_MANDATORY, Int32(1))
+  }
+}

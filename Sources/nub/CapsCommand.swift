@@ -1,0 +1,157 @@
+import ArgumentParser
+import Foundation
+import NubCap
+import NubStore
+
+struct CapsCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "caps", abstract: "Look at stored caps.",
+    subcommands: [List.self, Show.self, Verify.self, Collect.self], defaultSubcommand: List.self)
+
+  static var printer: RowPrinter<CapRow> {
+    RowPrinter(columns: [
+      .init(title: "hash") { $0.hash },
+      .init(title: "kind") { $0.kind },
+      .init(title: "size", alignsRight: true) { "\($0.size)" },
+      .init(title: "puts", alignsRight: true) { "\($0.puts)" },
+      .init(title: "skips", alignsRight: true) { "\($0.skips)" },
+      .init(title: "first_put", isForPrograms: true) { TimeText.encode($0.firstPutMilliseconds) },
+      .init(title: "last_used") { TimeText.encode($0.lastUsedMilliseconds) },
+    ])
+  }
+
+  struct List: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "list", abstract: "Caps, the newest first.")
+
+    @OptionGroup var store: StoreArguments
+    @OptionGroup var format: FormatOptions
+
+    @Option(help: "Of this kind: data, cnode, image, instance or type.")
+    var kind: String?
+
+    @Option(help: "That this tenant may see.")
+    var tenant: String?
+
+    @Option(help: "Not used since: ISO time, Unix seconds, or an age such as 30d.")
+    var unusedSince: String?
+
+    @Option(help: "Rows, at most 10000.")
+    var limit = 50
+
+    @Option(help: "Go on from the cursor that an earlier page ended with.")
+    var after: String?
+
+    func validate() throws {
+      guard (1...10_000).contains(limit) else { throw ValidationError("--limit is \(limit); 1 to 10000") }
+    }
+
+    func run() throws {
+      var filter = CapFilter()
+      filter.kind = kind
+      filter.tenant = tenant
+      filter.unusedSince = try unusedSince.map { text in
+        guard let time = TimeText.decode(text) else { throw ValidationError("--unused-since \(text) is not a time") }
+        return time
+      }
+      let page = try store.open().caps(
+        filter, limit: limit, after: after.flatMap { PageCursor($0) }, budget: .milliseconds(100))
+      try printer.print(page.rows, as: format.format)
+      if let next = page.next { Output.error("more: --after \(next)") }
+    }
+  }
+
+  struct Show: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "show", abstract: "One cap and what it refers to.")
+
+    @OptionGroup var store: StoreArguments
+
+    @Argument(help: "The cap's hash, 64 hexadecimal digits.")
+    var hash: String
+
+    @Flag(help: "One JSON object.")
+    var json = false
+
+    @Flag(help: "Only the wire form, to standard output (see `nub cap decode`).")
+    var wire = false
+
+    func run() throws {
+      guard let key = CapHash(hex: hash) else { throw ValidationError("\(hash) is not 64 hexadecimal digits") }
+      let queries = try store.open()
+      if wire {
+        guard let bytes = try queries.capBytes(key) else { throw CommandFailure("there is no cap \(hash)") }
+        return try Output.write(bytes)
+      }
+      guard let detail = try queries.cap(key) else { throw CommandFailure("there is no cap \(hash)") }
+      if json { return try Output.line(try jsonLine(detail)) }
+      for column in printer.columns {
+        try Output.line("\(column.title.padding(toLength: 12, withPad: " ", startingAt: 0))\(column.text(detail.row))")
+      }
+      try Output.line("tenants     \(detail.tenants.map { $0.isEmpty ? "(none)" : $0 }.joined(separator: ", "))")
+      try Output.line("referred by \(detail.referredBy)")
+      for reference in detail.references {
+        try Output.line("refers to   \(reference.hash)\(reference.isPresent ? "" : "  MISSING")")
+      }
+    }
+  }
+
+  struct Verify: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      commandName: "verify", abstract: "Hash every stored cap anew and check the file.",
+      discussion: "Exit status 1 where something is damaged.")
+
+    @OptionGroup var store: StoreArguments
+
+    func run() throws {
+      let queries = try store.open()
+      let statistics = try queries.statistics()
+      var cursor: PageCursor?
+      var checked = 0
+      var bytes: Int64 = 0
+      var damaged = 0
+      repeat {
+        let part = try queries.verifyCaps(after: cursor, bytes: 16 << 20)
+        checked += part.checked
+        bytes += part.checkedBytes
+        damaged += part.damaged.count
+        for hash in part.damaged { try Output.line("damaged \(hash.hex)") }
+        cursor = part.next
+        Output.progress(bar(checked, of: Int(statistics.caps), bytes: bytes))
+      } while cursor != nil
+      Output.endProgress()
+      let problems = try queries.integrityProblems()
+      for problem in problems { try Output.line("file: \(problem)") }
+      try Output.line("\(checked) caps, \(bytes) bytes checked; \(damaged) damaged; the file \(problems.isEmpty ? "is sound" : "is damaged")")
+      if damaged > 0 || !problems.isEmpty { throw ExitCode(1) }
+    }
+
+    private func bar(_ done: Int, of all: Int, bytes: Int64) -> String {
+      let width = 30
+      let filled = all > 0 ? min(width, done * width / all) : width
+      return "[" + String(repeating: "#", count: filled) + String(repeating: ".", count: width - filled)
+        + "] \(done)/\(all) caps, \(bytes >> 20) MiB"
+    }
+  }
+
+  struct Collect: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      commandName: "gc", abstract: "Remove caps that nothing refers to and nobody used for a while.")
+
+    @OptionGroup var store: StoreArguments
+
+    @Option(help: "Unused since: ISO time, Unix seconds, or an age.")
+    var unusedSince = "30d"
+
+    @Flag(help: "Say how many would go, and remove none.")
+    var dryRun = false
+
+    func run() throws {
+      guard let limit = TimeText.decode(unusedSince) else { throw ValidationError("--unused-since \(unusedSince) is not a time") }
+      let (caps, bytes) = try store.openForChanges().collectCaps(unusedSince: limit, dryRun: dryRun) { count in
+        Output.progress("\(count) caps")
+        return true
+      }
+      Output.endProgress()
+      try Output.line("\(caps) caps, \(bytes) bytes \(dryRun ? "would be " : "")removed")
+    }
+  }
+}

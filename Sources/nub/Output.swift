@@ -1,0 +1,92 @@
+import ArgumentParser
+import Foundation
+import Glibc
+
+/// Writing to the standard streams.
+enum Output {
+  /// Bytes to standard output, all of them or exit: a reader that has gone (a closed pipe) ends the program quietly.
+  static func write(_ bytes: [UInt8]) throws {
+    var start = 0
+    while start < bytes.count {
+      let written = bytes.withUnsafeBytes { Glibc.write(STDOUT_FILENO, $0.baseAddress.map { $0 + start }, bytes.count - start) }
+      if written < 0 {
+        if errno == EINTR { continue }
+        if errno == EPIPE { throw ExitCode(0) }
+        throw CommandFailure("standard output cannot be written: \(String(cString: strerror(errno)))")
+      }
+      start += written
+    }
+  }
+
+  static func line(_ text: String) throws { try write(Array((text + "\n").utf8)) }
+
+  static func error(_ text: String) { FileHandle.standardError.write(Data((text + "\n").utf8)) }
+
+  static var isTerminal: Bool { isatty(STDOUT_FILENO) != 0 }
+
+  static var errorIsTerminal: Bool { isatty(STDERR_FILENO) != 0 }
+
+  /// A line on a terminal's standard error that replaces itself; nothing elsewhere.
+  static func progress(_ text: String) {
+    guard errorIsTerminal else { return }
+    FileHandle.standardError.write(Data("\r\u{1B}[K\(text)".utf8))
+  }
+
+  static func endProgress() {
+    guard errorIsTerminal else { return }
+    FileHandle.standardError.write(Data("\r\u{1B}[K".utf8))
+  }
+}
+
+/// A failure whose message is all that the user needs; exit status 1.
+struct CommandFailure: Error, CustomStringConvertible, LocalizedError {
+  var description: String
+  init(_ description: String) { self.description = description }
+  var errorDescription: String? { description }
+}
+
+/// Bytes as lower-case hexadecimal digits, and back.
+enum Hex {
+  static func encode(_ bytes: some Sequence<UInt8>) -> String {
+    let digits = Array("0123456789abcdef".utf8)
+    var text: [UInt8] = []
+    for byte in bytes {
+      text.append(digits[Int(byte >> 4)])
+      text.append(digits[Int(byte & 15)])
+    }
+    return String(decoding: text, as: UTF8.self)
+  }
+
+  /// Nil where the text is not pairs of hexadecimal digits.
+  static func decode(_ text: String) -> [UInt8]? {
+    let digits = text.utf8.map { Character(UnicodeScalar($0)).hexDigitValue }
+    guard digits.count % 2 == 0, !digits.contains(nil) else { return nil }
+    return stride(from: 0, to: digits.count, by: 2).compactMap { index in
+      guard let high = digits[index], let low = digits[index + 1] else { return nil }
+      return UInt8(high << 4 | low)
+    }
+  }
+}
+
+/// Reads a whole file, `-` being standard input.
+func readFile(_ path: String, limit: Int) throws -> [UInt8] {
+  do {
+    let handle = path == "-" ? FileHandle.standardInput : try FileHandle(forReadingFrom: URL(filePath: path))
+    // One byte more than allowed tells too large from just large enough without reading all of it.
+    var bytes: [UInt8] = []
+    while bytes.count <= limit, let part = try handle.read(upToCount: min(1 << 20, limit + 1 - bytes.count)), !part.isEmpty {
+      bytes.append(contentsOf: part)
+    }
+    guard bytes.count <= limit else {
+      throw CommandFailure("\(path) is larger than the limit of \(limit) bytes for one message")
+    }
+    return bytes
+  } catch let failure as CommandFailure {
+    throw failure
+  } catch {
+    throw CommandFailure("\(path) cannot be read: \(error.localizedDescription)")
+  }
+}
+
+/// The largest body that a worker takes unless configured otherwise (protocol: 16 MiB + 64 KiB).
+let defaultBodyLimit = (16 << 20) + (64 << 10)

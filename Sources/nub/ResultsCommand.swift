@@ -1,0 +1,307 @@
+import ArgumentParser
+import Foundation
+import NubStore
+
+struct ResultsCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "results", abstract: "Look at finished jobs, while workers run or not.",
+    subcommands: [List.self, Show.self, Stats.self, Export.self, Prune.self, Retry.self, Forget.self],
+    defaultSubcommand: List.self)
+
+  /// Which jobs.
+  struct Filter: ParsableArguments {
+    @Option(help: "Of this tenant; an empty text is the tenant without a name.")
+    var tenant: String?
+
+    @Option(help: "With this status, by number or name. Repeatable.")
+    var status: [String] = []
+
+    @Flag(help: "With a status other than ok.")
+    var failed = false
+
+    @Option(help: "In this state: succeeded, failed, cancelled or quarantined.")
+    var state: String?
+
+    @Option(help: "With this verb.")
+    var verb: String?
+
+    @Option(help: "Of this guest function, by name or number.")
+    var function: String?
+
+    @Option(help: "Run by this worker.")
+    var worker: String?
+
+    @Option(help: "Finished since: ISO time, Unix seconds, or an age such as 15m, 2h, 7d.")
+    var since: String?
+
+    @Option(help: "Finished before: the same forms.")
+    var until: String?
+
+    func make() throws -> ResultFilter {
+      var filter = ResultFilter()
+      filter.tenant = tenant
+      filter.onlyFailures = failed
+      filter.state = state
+      filter.verb = verb
+      filter.function = function
+      filter.worker = worker
+      filter.statuses = try status.map { text in
+        guard let number = Names.number(text, in: Names.statuses).flatMap({ UInt32(exactly: $0) }) else {
+          throw ValidationError(
+            "--status is \(text); a number, or one of \(Names.statuses.map(\.1).joined(separator: ", "))")
+        }
+        return number
+      }
+      filter.since = try since.map { try time($0, "--since") }
+      filter.until = try until.map { try time($0, "--until") }
+      return filter
+    }
+
+    private func time(_ text: String, _ option: String) throws -> Int64 {
+      guard let time = TimeText.decode(text) else {
+        throw ValidationError("\(option) \(text) is not a time; use 2026-01-31T12:00:00Z, Unix seconds, or an age like 15m")
+      }
+      return time
+    }
+
+    var isEmpty: Bool {
+      tenant == nil && status.isEmpty && !failed && state == nil && verb == nil && function == nil && worker == nil
+        && since == nil && until == nil
+    }
+  }
+
+  static var printer: RowPrinter<ResultRow> {
+    RowPrinter(columns: [
+      .init(title: "finished") { TimeText.encode($0.finishedMilliseconds) },
+      .init(title: "job") { JobIDText.encode($0.jobID) },
+      .init(title: "tenant") { $0.tenant },
+      .init(title: "verb", isForPrograms: true) { $0.verb },
+      .init(title: "function") { $0.function },
+      .init(title: "status") { $0.statusName },
+      .init(title: "guest_status", alignsRight: true, isForPrograms: true) { $0.guestStatus.map { "\($0)" } ?? "" },
+      .init(title: "bytes", alignsRight: true) { $0.resultBytes.map { "\($0)" } ?? "" },
+      .init(title: "attempts", alignsRight: true, isForPrograms: true) { "\($0.attempts)" },
+      .init(title: "queued_us", alignsRight: true) { "\($0.queuedMicroseconds)" },
+      .init(title: "run_us", alignsRight: true) { "\($0.runMicroseconds)" },
+      .init(title: "worker", isForPrograms: true) { $0.worker },
+      .init(title: "engine", isForPrograms: true) { $0.engine },
+      .init(title: "accepted", isForPrograms: true) { TimeText.encode($0.acceptedMilliseconds) },
+      .init(title: "message", isCut: true) { $0.message ?? "" },
+    ])
+  }
+
+  struct List: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "list", abstract: "Finished jobs, the newest first.")
+
+    @OptionGroup var store: StoreArguments
+    @OptionGroup var filter: Filter
+    @OptionGroup var format: FormatOptions
+
+    @Option(help: "Rows, at most 10000.")
+    var limit = 50
+
+    @Option(help: "Order: \(ResultOrder.allCases.map(\.rawValue).joined(separator: ", ")).")
+    var sort = ResultOrder.allCases[0].rawValue
+
+    @Option(help: "Go on from the cursor that an earlier page ended with.")
+    var after: String?
+
+    func validate() throws {
+      guard (1...10_000).contains(limit) else { throw ValidationError("--limit is \(limit); 1 to 10000") }
+    }
+
+    func run() throws {
+      guard let order = ResultOrder(rawValue: sort) else {
+        throw ValidationError("--sort is \(sort); one of \(ResultOrder.allCases.map(\.rawValue).joined(separator: ", "))")
+      }
+      let cursor = try after.map { text in
+        guard let cursor = PageCursor(text) else { throw ValidationError("--after \(text) is not a cursor") }
+        return cursor
+      }
+      let page = try store.open().results(
+        try filter.make(), order: order, limit: limit, after: cursor, budget: .milliseconds(100))
+      try printer.print(page.rows, as: format.format)
+      if let next = page.next { Output.error("more: --after \(next)") }
+    }
+  }
+
+  struct Show: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "show", abstract: "One job, whole.")
+
+    @OptionGroup var store: StoreArguments
+
+    @Argument(help: "The job's id, as text or 0x and hexadecimal digits.")
+    var id: String
+
+    @Option(help: "Of this tenant.")
+    var tenant: String?
+
+    @Flag(help: "One JSON object.")
+    var json = false
+
+    @Flag(help: "Only the result's bytes, to standard output.")
+    var body = false
+
+    func run() throws {
+      let details = try store.open().result(jobID: JobIDText.decode(id), tenant: tenant)
+      guard !details.isEmpty else { throw CommandFailure("there is no finished job \(id)") }
+      for detail in details {
+        if body {
+          try Output.write(detail.result ?? [])
+        } else if json {
+          var object = printer.object(detail.row)
+          for (name, value) in extras(detail) { object[name] = .text(value) }
+          try Output.line(try jsonLine(object))
+        } else {
+          let rows = printer.columns.map { ($0.title, $0.text(detail.row)) } + extras(detail)
+          for (name, value) in rows where !value.isEmpty {
+            let shown = name == "result" && value.count > 128 ? "\(value.prefix(128))… (--body for all)" : value
+            try Output.line("\(name.padding(toLength: 13, withPad: " ", startingAt: 0))\(shown)")
+          }
+        }
+      }
+    }
+
+    /// A job as `show` prints it: the columns, and what only one job has room for.
+    private func extras(_ detail: ResultDetail) -> [(String, String)] {
+      [
+        ("digest", Hex.encode(detail.digest)), ("can_retry", detail.canRetry ? "yes" : "no"),
+        ("result", detail.result.map { Hex.encode($0) } ?? ""),
+      ]
+    }
+  }
+
+  struct Stats: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "stats", abstract: "Counts and sizes.")
+
+    @OptionGroup var store: StoreArguments
+
+    @Flag(help: "One JSON object.")
+    var json = false
+
+    @Option(help: "Show the throughput of this many minutes.")
+    var minutes = 5
+
+    func run() throws {
+      let queries = try store.open()
+      let statistics = try queries.statistics()
+      if json { return try Output.line(try jsonLine(statistics)) }
+      try Output.line("jobs         \(statistics.jobs)")
+      for (name, count) in statistics.jobsByStatus.sorted(by: { $0.value > $1.value }) {
+        try Output.line("  \(name.padding(toLength: 19, withPad: " ", startingAt: 0)) \(count)")
+      }
+      try Output.line("pending      \(statistics.pendingJobs) in \(statistics.pendingBatches) journal batches")
+      try Output.line("caps         \(statistics.caps), \(statistics.capBytes) bytes, \(statistics.capPuts) puts, \(statistics.capSkips) skipped")
+      try Output.line("tenants      \(statistics.tenants)")
+      try Output.line("live workers \(statistics.liveWorkers.isEmpty ? "none" : statistics.liveWorkers.joined(separator: ", "))")
+      try Output.line("file         \(statistics.fileBytes) bytes, \(statistics.freeBytes) free, log \(statistics.logBytes)")
+      let throughput = try queries.throughput(minutes: max(1, min(minutes, 10_000)))
+      guard !throughput.isEmpty else { return }
+      try Output.line("")
+      try RowPrinter<ThroughputRow>(columns: [
+        .init(title: "minute") { $0.minute }, .init(title: "jobs", alignsRight: true) { "\($0.jobs)" },
+        .init(title: "ok", alignsRight: true) { "\($0.succeeded)" },
+        .init(title: "failed", alignsRight: true) { "\($0.failed)" },
+        .init(title: "queued_us", alignsRight: true) { "\($0.meanQueuedMicroseconds)" },
+        .init(title: "run_us", alignsRight: true) { "\($0.meanRunMicroseconds)" },
+      ]).print(throughput, as: .table)
+    }
+  }
+
+  struct Export: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      commandName: "export", abstract: "Every matching job to standard output, as JSON lines or CSV.")
+
+    @OptionGroup var store: StoreArguments
+    @OptionGroup var filter: Filter
+    @OptionGroup var format: FormatOptions
+
+    func run() throws {
+      let queries = try store.open()
+      let filter = try filter.make()
+      let format = format.format == .csv ? FormatOptions.Format.csv : .json
+      var cursor: PageCursor?
+      var count = 0
+      repeat {
+        let page = try queries.results(
+          filter, order: .newest, limit: 5_000, after: cursor, budget: .milliseconds(500))
+        try printer.print(page.rows, as: format, header: count == 0)
+        count += page.rows.count
+        cursor = page.next
+        Output.progress("\(count) jobs")
+      } while cursor != nil
+      Output.endProgress()
+    }
+  }
+
+  struct Prune: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "prune", abstract: "Remove finished jobs.")
+
+    @OptionGroup var store: StoreArguments
+    @OptionGroup var filter: Filter
+
+    @Flag(help: "Say how many would go, and remove none.")
+    var dryRun = false
+
+    @Flag(help: "Without any filter: every finished job.")
+    var all = false
+
+    func validate() throws {
+      if filter.isEmpty, !all { throw ValidationError("name which jobs, for example --until 30d; or --all") }
+    }
+
+    func run() throws {
+      let count = try store.openForChanges().prune(try filter.make(), dryRun: dryRun) { count in
+        Output.progress("\(count) removed")
+        return true
+      }
+      Output.endProgress()
+      try Output.line(dryRun ? "\(count) would be removed" : "\(count) removed")
+    }
+  }
+
+  struct Retry: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      commandName: "retry", abstract: "Run failed jobs again, where their request was kept (pipeline door).")
+
+    @OptionGroup var store: StoreArguments
+    @OptionGroup var filter: Filter
+
+    @Argument(help: "A job's id; without one, every failed job that matches the filters.")
+    var id: String?
+
+    @Flag(help: "Say what would be done, and do nothing.")
+    var dryRun = false
+
+    func run() throws {
+      let maintenance = try store.openForChanges()
+      let (retried, without) =
+        if let id { try maintenance.retry(jobID: JobIDText.decode(id), tenant: filter.tenant, dryRun: dryRun) } else {
+          try maintenance.retry(try filter.make(), dryRun: dryRun)
+        }
+      try Output.line("\(retried) \(dryRun ? "would be " : "")queued again; \(without) have no request that was kept")
+    }
+  }
+
+  struct Forget: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      commandName: "forget", abstract: "Remove a job's result, so that the same message is new again.")
+
+    @OptionGroup var store: StoreArguments
+
+    @Argument(help: "The job's id, as text or 0x and hexadecimal digits.")
+    var id: String
+
+    @Option(help: "Of this tenant; without it, of all.")
+    var tenant: String?
+
+    @Flag(help: "Say how many would go, and remove none.")
+    var dryRun = false
+
+    func run() throws {
+      let count = try store.openForChanges().forget(jobID: JobIDText.decode(id), tenant: tenant, dryRun: dryRun)
+      try Output.line(dryRun ? "\(count) would be forgotten" : "\(count) forgotten")
+      if count == 0 { throw ExitCode(1) }
+    }
+  }
+}

@@ -1,0 +1,132 @@
+import Foundation
+import GRDBSQLite
+import NubStore
+import NubStoreSamples
+import Testing
+
+@Suite struct DamageTests {
+  private let folder: TemporaryFolder
+  private var path: String { folder.path("store.db") }
+
+  init() throws {
+    folder = try TemporaryFolder()
+  }
+
+  /// A store with a few hundred jobs, all of it in the database file.
+  private func fill() throws {
+    let store = try SQLiteStore(path: path)
+    let writer = try store.makeWriter(WorkerIdentity(name: "w", host: "h", pid: 1, version: "1"))
+    try writer.commit { $0.finished = (0..<500).map { Sample.job("\($0)") } }
+    try writer.close()
+  }
+
+  private func sql(_ text: String) throws {
+    var db: OpaquePointer?
+    defer { sqlite3_close_v2(db) }
+    #expect(sqlite3_open(path, &db) == SQLITE_OK)
+    #expect(sqlite3_exec(db, text, nil, nil, nil) == SQLITE_OK)
+  }
+
+  @Test func aNewerFileIsRefusedAndLeftAsItIs() throws {
+    try fill()
+    try sql("PRAGMA user_version=2; PRAGMA wal_checkpoint(TRUNCATE)")
+    let before = try Data(contentsOf: URL(fileURLWithPath: path))
+    let error = storeError { _ = try SQLiteStore(path: path) }
+    #expect(error?.code == .newerVersion)
+    #expect(error?.message.contains("upgrade nub") == true)
+    #expect(storeError { _ = try SQLiteQueries(path: path) }?.code == .newerVersion)
+    #expect(try Data(contentsOf: URL(fileURLWithPath: path)) == before)
+  }
+
+  @Test func aDatabaseOfAnotherProgramIsRefused() throws {
+    try sql("CREATE TABLE theirs(x)")
+    #expect(storeError { _ = try SQLiteStore(path: path) }?.code == .corrupt)
+  }
+
+  @Test func aFileThatIsNoDatabaseIsRefused() throws {
+    try Data(repeating: 0x41, count: 10_000).write(to: URL(fileURLWithPath: path))
+    #expect(storeError { _ = try SQLiteStore(path: path) }?.code == .corrupt)
+    #expect(storeError { _ = try SQLiteQueries(path: path) }?.code == .corrupt)
+    try Data(repeating: 0x41, count: 10).write(to: URL(fileURLWithPath: path))
+    #expect(storeError { _ = try SQLiteStore(path: path) }?.code == .corrupt)
+  }
+
+  @Test(arguments: [50, 100, 4_000, 4_096, 20_000, 60_000]) func aTruncatedFileIsRefused(bytes: Int) throws {
+    try fill()
+    try FileHandle(forWritingTo: URL(fileURLWithPath: path)).truncate(atOffset: UInt64(bytes))
+    let error = storeError { _ = try SQLiteStore(path: path) }
+    #expect(error?.code == .corrupt)
+    #expect(error?.message.contains(path) == true)
+  }
+
+  @Test func damageInsideTheFileIsAnErrorWhenItIsMetAndNoCrash() throws {
+    try fill()
+    let file = try FileHandle(forUpdating: URL(fileURLWithPath: path))
+    let size = try file.seekToEnd()
+    var offset: UInt64 = 4_096
+    while offset < size {
+      try file.seek(toOffset: offset)
+      try file.write(contentsOf: Sample.bytes("\(offset)", count: 4_096))
+      offset += 4_096
+    }
+    try file.close()
+    let error = storeError {
+      let store = try SQLiteStore(path: path)
+      let writer = try store.makeWriter(WorkerIdentity(name: "w", host: "h", pid: 1, version: "1"))
+      try writer.commit { $0.finished = [Sample.job("x")] }
+    }
+    #expect(error?.code == .corrupt)
+  }
+
+  @Test func aMissingFolderAndAFolderInPlaceOfTheFileAreSaidClearly() throws {
+    #expect(storeError { _ = try SQLiteStore(path: folder.path("no/store.db")) }?.code == .cannotOpen)
+    try FileManager.default.createDirectory(atPath: folder.path("dir"), withIntermediateDirectories: false)
+    #expect(storeError { _ = try SQLiteStore(path: folder.path("dir")) }?.code == .cannotOpen)
+    #expect(storeError { _ = try SQLiteQueries(path: folder.path("none.db")) }?.code == .cannotOpen)
+    #expect(!FileManager.default.fileExists(atPath: folder.path("none.db")))
+  }
+
+  @Test func aStoreThatCannotBeWrittenIsReadOnly() throws {
+    try fill()
+    let child = try ChildProcess(["open", path])
+    let line = try #require(child.readAll().first)
+    #expect(line.hasPrefix("error readOnly"), "\(line)")
+    #expect(child.wait() == 1)
+  }
+
+  @Test func aFileLockedByAnotherProgramIsWaitedForAndThenSaidToBe() throws {
+    var options = StoreOptions()
+    options.busyTimeoutMilliseconds = 30
+    let store = try SQLiteStore(path: path, options: options)
+    let writer = try store.makeWriter(WorkerIdentity(name: "w", host: "h", pid: 1, version: "1"))
+    var other: OpaquePointer?
+    defer { sqlite3_close_v2(other) }
+    #expect(sqlite3_open(path, &other) == SQLITE_OK)
+    #expect(sqlite3_exec(other, "BEGIN IMMEDIATE", nil, nil, nil) == SQLITE_OK)
+    let error = storeError { try writer.commit { $0.finished = [Sample.job("x")] } }
+    #expect(error?.code == .locked)
+    #expect(error?.isTransient == true)
+    #expect(store.refusal?.code == .locked)
+    #expect(try store.makeReader().find("x") == nil)
+    #expect(sqlite3_exec(other, "ROLLBACK", nil, nil, nil) == SQLITE_OK)
+    // A heartbeat is enough to find out that all is well again.
+    try writer.commit { $0.heartbeat = Sample.now }
+    #expect(store.refusal == nil)
+    try writer.commit { $0.finished = [Sample.job("x")] }
+  }
+
+  @Test func aFullDiskIsSaidLosesNothingAndIsLeftBehindOnceThereIsRoom() throws {
+    let child = try ChildProcess(["fill", path, "2000000"])
+    let lines = child.readAll()
+    #expect(child.wait() == 0)
+    let failure = try #require(lines.firstIndex { $0.hasPrefix("error") })
+    #expect(lines[failure].hasPrefix("error diskFull"), "\(lines[failure])")
+    #expect(lines[failure + 1] == "refusing diskFull")
+    #expect(lines.suffix(2) == ["refusing nothing", "done"])
+    let reader = try SQLiteStore(path: path).makeReader()
+    let names = lines.filter { $0.hasPrefix("R ") }.map { String($0.dropFirst(2)) }
+    #expect(names.count > 10)
+    for name in names { #expect(try reader.find(name)?.body == Sample.bytes(name, count: 40_000), "\(name)") }
+    #expect(try SQLiteQueries(path: path).integrityProblems() == [])
+  }
+}
