@@ -3,8 +3,8 @@ import Foundation
 public import NubMachine
 import Synchronization
 
-/// What sandboxes cost, on this machine, now. Absolute times drift with the machine and its load; the ratios to the C
-/// baselines, which take turns with what they are held against, do not.
+/// What sandboxes cost, on this machine, now. Absolute times drift with the machine and its load; the ratios to
+/// the C baselines, which take turns with what they are held against, do not.
 public enum MachineFigures {
   /// Measures everything; takes some seconds.
   public static func measure() throws(MachineError) -> [Figure] {
@@ -20,6 +20,10 @@ public enum MachineFigures {
     figures.append(contentsOf: try interruptLatency(template))
     figures.append(try residentMemory(template))
     return figures
+  }
+
+  private static var noMachine: MachineError {
+    MachineError(.kvmUnavailable, "there is no KVM machine to measure")
   }
 
   private static func now() -> Double {
@@ -41,7 +45,7 @@ public enum MachineFigures {
   ) throws(MachineError) -> Figure {
     var sandbox = try template.makeSandbox()
     guard let raw = sandbox.rawMachine else {
-      throw MachineError(.kvmUnavailable, "there is no KVM machine to measure")
+      throw noMachine
     }
     var machine = nub_bench_machine(
       vcpu: raw.vcpu, run: raw.run, host_control: raw.hostControl, request: raw.request,
@@ -64,7 +68,8 @@ public enum MachineFigures {
         nub_bench_echo(&machine, bytes.baseAddress, UInt32(bytes.count), UInt32(batch), UInt32(turn))
       }
       guard nanoseconds >= 0 else {
-        throw MachineError(.system(errno: Int32(-nanoseconds)), "the C loop failed")
+        throw MachineError(
+          .system(errno: Int32(-nanoseconds)), "the C loop failed with error \(-nanoseconds)")
       }
       baseline.append(Double(nanoseconds) / 1e3 / Double(turn))
     }
@@ -75,7 +80,7 @@ public enum MachineFigures {
   private static func creation(_ template: SandboxTemplate) throws(MachineError) -> [Figure] {
     let sandbox = try template.makeSandbox()
     guard let raw = sandbox.rawMachine else {
-      throw MachineError(.kvmUnavailable, "there is no KVM machine to measure")
+      throw noMachine
     }
     var make: [Double] = []
     var cycle: [Double] = []
@@ -135,19 +140,20 @@ public enum MachineFigures {
     let handle = sandbox.interruptHandle
     let asked = Mutex<Double>(0)
     let rounds = 300
+    let round = Atomic<Int>(-1)
     let thread = Thread {
-      for _ in 0..<rounds {
-        while !handle.isRunning { sched_yield() }
+      for number in 0..<rounds {
+        while round.load(ordering: .acquiring) != number || !handle.isRunning { sched_yield() }
         // Into the guest's loop, not into its entry.
         usleep(300)
         asked.withLock { $0 = now() }
         handle.interrupt()
-        while handle.isRunning { sched_yield() }
       }
     }
     thread.start()
     var samples: [Double] = []
-    for _ in 0..<rounds {
+    for number in 0..<rounds {
+      round.store(number, ordering: .releasing)
       _ = try? sandbox.call(17, [UInt8](repeating: 0, count: 8))
       let returned = now()
       samples.append(returned - asked.withLock { $0 })
