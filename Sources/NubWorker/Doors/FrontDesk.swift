@@ -91,6 +91,8 @@ final class FrontDesk {
       deliverFinished()
       adoptInherited()
       try flushUnsent()
+      // Before the doors are read: what arrives behind the signal is refused, not taken.
+      if phase == .serving, parts.shutdown.wish != .none { advance(.now) }
       var isBusy = false
       for door in parts.doors where takes(door) { if try receive(from: door) { isBusy = true } }
       admit()
