@@ -33,8 +33,11 @@ enum HostileGuest {
     let scratch = FileManager.default.temporaryDirectory.appending(path: "nub-hostile-\(getpid())")
     defer { try? FileManager.default.removeItem(at: scratch) }
     let build = GuestBuild(
-      toolchain: try tools(), kit: package.appending(path: "Sources"), scratch: scratch)
-    return try GuestImage(build.build(sources: [tests.appending(path: "Guests/hostile.c")]).bytes)
+      toolchain: try Toolchain.locate(), kit: package.appending(path: "Sources"),
+      kitObjects: scratch.appending(path: "kit"), scratch: scratch.appending(path: "guest"))
+    try build.buildKit()
+    return try GuestImage(
+      build.build(sources: [tests.appending(path: "Guests/hostile.c")]).image.bytes)
   }
 
   static func template(
@@ -42,20 +45,6 @@ enum HostileGuest {
     _ functions: HostFunctions = HostFunctions()
   ) throws -> SandboxTemplate {
     try SandboxTemplate(kvm: try image.get(), configuration: configuration, hostFunctions: functions)
-  }
-
-  /// The toolchain that runs these tests.
-  private static func tools() throws -> GuestBuild.Toolchain {
-    let path = ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"
-    func find(_ name: String) throws -> String {
-      for folder in path.split(separator: ":") {
-        let candidate = "\(folder)/\(name)"
-        if FileManager.default.isExecutableFile(atPath: candidate) { return candidate }
-      }
-      throw MachineError(.imageInvalid, "\(name) is not on the path")
-    }
-    return GuestBuild.Toolchain(
-      swiftc: try find("swiftc"), clang: try find("clang"), linker: try find("ld.lld"))
   }
 
   static func words(_ words: UInt64...) -> [UInt8] { words.flatMap { Support.bytes(of: $0) } }

@@ -11,7 +11,8 @@ extension GuestImage {
       let handle = try FileHandle(forReadingFrom: URL(filePath: path))
       bytes = try handle.read(upToCount: Int(MemoryMap.imageMaximum) + 1) ?? Data()
     } catch {
-      throw MachineError(.imageInvalid, "the guest image \(path) cannot be read: \(error.localizedDescription)")
+      throw MachineError(
+        .imageInvalid, "the guest image \(path) cannot be read: \(error.localizedDescription)")
     }
     try self.init([UInt8](bytes))
   }

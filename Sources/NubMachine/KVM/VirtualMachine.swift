@@ -144,6 +144,7 @@ final class VirtualMachine: Sendable {
   var specialRegisters: kvm_sregs { unsafe nub_run_sregs(run.pointer).pointee }
   var descriptor: Int32 { vcpu.number }
   var machineDescriptor: Int32 { vm.number }
+  var runPage: UnsafeMutableRawPointer { unsafe UnsafeMutableRawPointer(run.pointer) }
 
   /// The exception that a stub has just reported, from the frame that the processor pushed.
   func exception(vector: Int) -> ProcessorException? {
