@@ -62,7 +62,13 @@ struct ResultQuery {
       guard let number = Names.number(state, in: Names.states) else {
         throw StoreError(.misuse, "no such state: \(state)")
       }
-      add("j.state = ?", number)
+      // As statuses, which the index of failures holds.
+      switch number {
+      case 1: conditions.append("j.status = 0")
+      case 3: conditions.append("j.status = 6")
+      case 4: conditions.append("j.status = 13")
+      default: conditions.append("j.status NOT IN (0, 6, 13)")
+      }
       if number != 1 { isFailure = true }
     }
     if !filter.statuses.isEmpty {

@@ -92,7 +92,7 @@ enum SchemaV1 {
       result BLOB,
       UNIQUE(job_id, tenant)      -- ids first: time-ordered ones append here, however many tenants there are
     );
-    CREATE INDEX jobs_failed ON jobs(seq) WHERE status <> 0;
+    CREATE INDEX jobs_failed ON jobs(seq, status) WHERE status <> 0;
     CREATE TABLE job_spans(       -- in which runs of 1024 numbers a tenant has jobs; may name runs whose jobs are gone
       tenant INTEGER NOT NULL,
       span INTEGER NOT NULL,      -- seq / 1024

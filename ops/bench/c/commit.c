@@ -63,7 +63,7 @@ static const char *const schema =
     " status INTEGER NOT NULL, guest_status INTEGER, worker INTEGER NOT NULL, engine INTEGER NOT NULL, image INTEGER,"
     " sandbox INTEGER NOT NULL, queued_us INTEGER NOT NULL, run_us INTEGER NOT NULL, accepted_ms INTEGER NOT NULL,"
     " finished_ms INTEGER NOT NULL, message TEXT, result BLOB, UNIQUE(job_id, tenant));"
-    "CREATE INDEX jobs_failed ON jobs(seq) WHERE status <> 0;";
+    "CREATE INDEX jobs_failed ON jobs(seq, status) WHERE status <> 0;";
 
 int main(int argc, char **argv) {
   if (argc < 3) {
@@ -74,7 +74,7 @@ int main(int argc, char **argv) {
   long batch = argc > 3 ? atol(argv[3]) : 256;
   long size = argc > 4 ? atol(argv[4]) : 64;
   int full = argc > 5 ? strcmp(argv[5], "normal") != 0 : 1;
-  long checkpoint_bytes = argc > 6 ? atol(argv[6]) : 32L << 20;
+  long checkpoint_bytes = argc > 6 ? atol(argv[6]) : 16L << 20;
   if (jobs < 1 || batch < 1 || size < 0) return 2;
 
   check(sqlite3_open_v2(argv[1], &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, 0), argv[1]);
