@@ -53,7 +53,8 @@ let package = Package(
 
     // Building and looking at authors' images; carries the kit's sources.
     .target(
-      name: "NubGuestTools", dependencies: ["NubCap", "NubGuestBuild", "NubELF", "NubMachine"], plugins: ["GuestImage"]
+      name: "NubGuestTools", dependencies: ["NubCap", "NubGuestBuild", "NubELF", "NubMachine"],
+      plugins: ["GuestImage"]
     ),
 
     .target(name: "CNubSQLite"),
@@ -90,7 +91,8 @@ let package = Package(
     .executableTarget(
       name: "nub",
       dependencies: [
-        "NubWorker", "NubClient", "NubStore", "NubMachine", "NubGuestBuild", "NubGuestTools", "NubABI", "NubCap",
+        "NubWorker", "NubClient", "NubStore", "NubMachine", "NubGuestBuild", "NubGuestTools", "NubABI",
+        "NubCap",
         "NubCapJSON", "CZeroMQ",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),

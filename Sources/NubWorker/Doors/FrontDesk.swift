@@ -39,6 +39,8 @@ final class FrontDesk {
   var puts: [PutKey: Job] = [:]
   /// Puts without a claim, which nobody can join: only counted.
   var anonymousPuts = 0
+  /// Recorded, to be answered.
+  var finished: Deque<Job> = []
   /// Received in this round, not looked up yet.
   var candidates: [Candidate] = []
   /// Inherited jobs that may have killed a worker; they run one at a time.
@@ -88,12 +90,12 @@ final class FrontDesk {
     while !isDone {
       // Before the look at what it stands for.
       parts.wakeup.clear()
-      deliverFinished()
+      deliverFinished(limit: limits.roundMessages)
       adoptInherited()
       try flushUnsent()
       // Before the doors are read: what arrives behind the signal is refused, not taken.
       if phase == .serving, parts.shutdown.wish != .none { advance(.now) }
-      var isBusy = false
+      var isBusy = !finished.isEmpty
       for door in parts.doors where takes(door) { if try receive(from: door) { isBusy = true } }
       admit()
       let now = Monotonic.now

@@ -24,7 +24,8 @@ extension Lane {
       outcome.guestStatus = status
     case .unknownFunction:
       let name = if case .call(let function) = job.work { "\(function)" } else { "with this id" }
-      outcome = JobOutcome(.unknownFunction, message: "the guest has no function \(name); `ping` lists those it has")
+      outcome = JobOutcome(
+        .unknownFunction, message: "the guest has no function \(name); `ping` lists those it has")
     case .capsMissing(let hashes):
       outcome = JobOutcome(.capMissing, hashes.flatMap(\.bytes))
     case .tooLarge(let message):
