@@ -16,7 +16,7 @@ struct Nub: AsyncParsableCommand {
     version: version,
     subcommands: [
       WorkerCommand.self, PingCommand.self, PutCommand.self, HashCommand.self, CallCommand.self,
-      ResultsCommand.self, CapsCommand.self, CapCommand.self,
-      GuestCommand.self, DoctorCommand.self,
+      ResultsCommand.self, CapsCommand.self, CapCommand.self, GuestCommand.self, BenchCommand.self,
+      DoctorCommand.self,
     ])
 }
