@@ -83,10 +83,13 @@ let package = Package(
     ),
     .target(name: "NubClient", dependencies: ["NubZMQ", "NubCap"]),
 
+    // The figures of `nub bench`, and the processes that drive a worker for them.
+    .target(name: "NubBench", dependencies: ["CZeroMQ", "NubMachine", "NubStore", "NubCap", "NubABI"]),
+
     .executableTarget(
       name: "nub",
       dependencies: [
-        "NubWorker", "NubClient", "NubStore", "NubMachine", "NubGuestBuild", "NubGuestTools", "NubABI", "NubCap",
+        "NubBench", "NubWorker", "NubClient", "NubStore", "NubMachine", "NubGuestBuild", "NubGuestTools", "NubABI", "NubCap",
         "NubCapJSON", "CZeroMQ",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),

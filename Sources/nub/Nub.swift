@@ -16,6 +16,6 @@ struct Nub: AsyncParsableCommand {
     version: version,
     subcommands: [
       WorkerCommand.self, PingCommand.self, PutCommand.self, HashCommand.self, CallCommand.self, ResultsCommand.self, CapsCommand.self, CapCommand.self,
-      GuestCommand.self, DoctorCommand.self,
+      GuestCommand.self, DoctorCommand.self, BenchCommand.self,
     ])
 }
