@@ -15,7 +15,7 @@ struct Nub: AsyncParsableCommand {
       """,
     version: version,
     subcommands: [
-      WorkerCommand.self, PingCommand.self, PutCommand.self, HashCommand.self, CallCommand.self, ResultsCommand.self, CapsCommand.self, CapCommand.self,
+      WorkerCommand.self, BrokerCommand.self, KeygenCommand.self, PingCommand.self, PutCommand.self, HashCommand.self, CallCommand.self, ResultsCommand.self, CapsCommand.self, CapCommand.self,
       GuestCommand.self, DoctorCommand.self, BenchCommand.self,
     ])
 }
