@@ -87,6 +87,19 @@ let package = Package(
       ]
     ),
     .target(name: "NubClient", dependencies: ["NubZMQ", "NubCap"]),
+    // Keys, who may come in, and which endpoints may go without encryption.
+    .target(
+      name: "NubSecurity", dependencies: ["NubZMQ", .product(name: "Logging", package: "swift-log")]
+    ),
+    // Majordomo (RFC 7): the broker, and the worker's side of it.
+    .target(
+      name: "NubBroker",
+      dependencies: [
+        "NubSecurity", "NubZMQ",
+        .product(name: "DequeModule", package: "swift-collections"),
+        .product(name: "Logging", package: "swift-log"),
+      ]
+    ),
 
     // The figures of `nub bench`, and the processes that drive a worker for them.
     .target(name: "NubBench", dependencies: ["CZeroMQ", "NubMachine", "NubStore", "NubCap", "NubABI"]),
@@ -94,9 +107,8 @@ let package = Package(
     .executableTarget(
       name: "nub",
       dependencies: [
-        "NubBench", "NubWorker", "NubClient", "NubStore", "NubMachine", "NubGuestBuild", "NubGuestTools",
-        "NubABI", "NubCap",
-        "NubCapJSON", "CZeroMQ",
+        "NubBench", "NubBroker", "NubSecurity", "NubZMQ", "NubWorker", "NubClient", "NubStore", "NubMachine",
+        "NubGuestBuild", "NubGuestTools", "NubABI", "NubCap", "NubCapJSON", "CZeroMQ",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ]
@@ -121,6 +133,11 @@ let package = Package(
         "NubWorker", "CZeroMQ", "NubMachine", "NubStore", "NubCap",
         .product(name: "Logging", package: "swift-log"),
       ]),
+    .testTarget(
+      name: "NubSecurityTests",
+      dependencies: ["NubSecurity", "NubZMQ", .product(name: "Logging", package: "swift-log")]
+    ),
+    .testTarget(name: "NubBrokerTests", dependencies: ["NubBroker", "NubSecurity", "NubZMQ"]),
     .testTarget(name: "NubClientTests", dependencies: ["NubClient", "NubZMQ", "NubCap"]),
     .testTarget(
       name: "NubMachineTests",
