@@ -58,10 +58,6 @@ let package = Package(
     ),
 
     .target(name: "CNubSQLite"),
-    // Figures for `nub bench`, and the least that C does for the same work.
-    .target(name: "CNubBench", dependencies: ["CNubABI"], path: "ops/bench/c/machine"),
-    .target(name: "NubBench", dependencies: ["NubMachine", "CNubBench"]),
-
     .target(
       name: "NubStore",
       dependencies: [
