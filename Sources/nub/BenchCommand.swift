@@ -39,8 +39,12 @@ struct BenchCommand: ParsableCommand {
   var list = false
 
   func validate() throws {
-    guard rounds >= 1, rounds <= 1_000 else { throw ValidationError("--rounds is \(rounds); 1 to 1000 are allowed") }
-    guard scale > 0, scale <= 1_000 else { throw ValidationError("--scale is \(scale); above 0, at most 1000") }
+    guard rounds >= 1, rounds <= 1_000 else {
+      throw ValidationError("--rounds is \(rounds); 1 to 1000 are allowed")
+    }
+    guard scale > 0, scale <= 1_000 else {
+      throw ValidationError("--scale is \(scale); above 0, at most 1000")
+    }
   }
 
   func run() throws {
@@ -52,7 +56,9 @@ struct BenchCommand: ParsableCommand {
     let console = FileHandle.standardError
     func say(_ line: String) { console.write(Data((line + "\n").utf8)) }
     say(machine.summary)
-    if baselines == nil { say("without --baselines there are no ratios; ops/bench builds the baselines and runs this") }
+    if baselines == nil {
+      say("without --baselines there are no ratios; ops/bench builds the baselines and runs this")
+    }
     let (results, failures) = try bench.run(progress: say)
     let report = BenchReport(machine: machine, results: results)
     if json {

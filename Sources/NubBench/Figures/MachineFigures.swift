@@ -23,8 +23,11 @@ enum MachineFigures {
     return context.contest("kvm_call", ["call", "\(count)"], reading: ["us"]) { () throws(BenchError) in
       let seconds = try timed { () throws(BenchError) in
         for _ in 0..<count {
-          let answer = try machine { () throws(MachineError) in try box.sandbox.call(FunctionID.echo, payload) }
-          guard answer.count == payload.count else { throw BenchError(.wrongResult, "echo of \(answer.count) bytes") }
+          let answer = try machine { () throws(MachineError) in try box.sandbox.call(FunctionID.echo, payload)
+          }
+          guard answer.count == payload.count else {
+            throw BenchError(.wrongResult, "echo of \(answer.count) bytes")
+          }
         }
       }
       return [seconds / Double(count) * 1e6]
@@ -38,12 +41,14 @@ enum MachineFigures {
     let box = try SandboxBox(template)
     let batches = context.scaled(1_000)
     let size = 256
-    return context.contest("kvm_call", ["batch", "\(batches)", "\(size)"], reading: ["us"]) { () throws(BenchError) in
+    return context.contest("kvm_call", ["batch", "\(batches)", "\(size)"], reading: ["us"]) {
+      () throws(BenchError) in
       let payload = UnsafeMutableRawBufferPointer.allocate(byteCount: payloadBytes, alignment: 8)
       payload.initializeMemory(as: UInt8.self, repeating: 7)
       defer { payload.deallocate() }
       let calls = [GuestCall](
-        repeating: GuestCall(function: FunctionID.echo, payload: UnsafeRawBufferPointer(payload)), count: size)
+        repeating: GuestCall(function: FunctionID.echo, payload: UnsafeRawBufferPointer(payload)), count: size
+      )
       var good = 0
       let seconds = timed {
         for _ in 0..<batches {
@@ -54,7 +59,9 @@ enum MachineFigures {
           }
         }
       }
-      guard good == batches * size else { throw BenchError(.wrongResult, "\(good) of \(batches * size) calls were good") }
+      guard good == batches * size else {
+        throw BenchError(.wrongResult, "\(good) of \(batches * size) calls were good")
+      }
       return [seconds / Double(batches * size) * 1e6]
     }
   }
@@ -95,12 +102,16 @@ enum MachineFigures {
   /// From another thread's request until an endless call has come back.
   private static let interrupt = Scenario(
     "interrupt",
-    [Measure("interrupt_p50", "µs", against: "C on raw KVM"), Measure("interrupt_p99", "µs", against: "C on raw KVM")]
+    [
+      Measure("interrupt_p50", "µs", against: "C on raw KVM"),
+      Measure("interrupt_p99", "µs", against: "C on raw KVM"),
+    ]
   ) { context throws(BenchError) in
     let template = try template()
     let box = try SandboxBox(template)
     let count = context.scaled(300)
-    return context.contest("kvm_call", ["interrupt", "\(count)"], reading: ["p50", "p99"]) { () throws(BenchError) in
+    return context.contest("kvm_call", ["interrupt", "\(count)"], reading: ["p50", "p99"]) {
+      () throws(BenchError) in
       let samples = try Interruption.samples(count, box)
       return [percentile(samples, 0.5), percentile(samples, 0.99)]
     }
@@ -140,20 +151,23 @@ private enum Interruption {
     let moment = Moment()
     let handle = box.sandbox.interruptHandle
     var thread = pthread_t()
-    let work = Unmanaged.passRetained(Work { [moment] in
-      while !moment.isOver.load(ordering: .acquiring) {
-        // Long enough for the guest to be in its loop: 1 to 2 ms.
-        usleep(.random(in: 1_000...2_000))
-        guard handle.isRunning else { continue }
-        let before = moment.returned.load(ordering: .acquiring)
-        let now = monotonicSeconds()
-        moment.bits.store(now.bitPattern, ordering: .releasing)
-        handle.interrupt()
-        while moment.returned.load(ordering: .acquiring) == before, !moment.isOver.load(ordering: .acquiring) {
-          sched_yield()
+    let work = Unmanaged.passRetained(
+      Work { [moment] in
+        while !moment.isOver.load(ordering: .acquiring) {
+          // Long enough for the guest to be in its loop: 1 to 2 ms.
+          usleep(.random(in: 1_000...2_000))
+          guard handle.isRunning else { continue }
+          let before = moment.returned.load(ordering: .acquiring)
+          let now = monotonicSeconds()
+          moment.bits.store(now.bitPattern, ordering: .releasing)
+          handle.interrupt()
+          while moment.returned.load(ordering: .acquiring) == before,
+            !moment.isOver.load(ordering: .acquiring)
+          {
+            sched_yield()
+          }
         }
-      }
-    })
+      })
     let result = pthread_create(
       &thread, nil,
       { argument in
@@ -174,7 +188,9 @@ private enum Interruption {
     for _ in 0..<count {
       let ended = Result { () throws(MachineError) in try box.sandbox.call(FunctionID.spin, forever) }
       let returned = monotonicSeconds()
-      guard case .failure(let error) = ended else { throw BenchError(.wrongResult, "an endless call has ended") }
+      guard case .failure(let error) = ended else {
+        throw BenchError(.wrongResult, "an endless call has ended")
+      }
       guard error.code == .cancelled else {
         throw BenchError(.wrongResult, "an interrupted call failed otherwise", cause: error)
       }
