@@ -35,9 +35,11 @@ extension Sandbox {
       runInProcess(guest, batch, &state, deliver)
     }
     let asked = handle.end()
+    handle.refuseDumpRequests()
     log.drain(areas, sandbox: id, to: template.logger)
     releaseLargeAreas()
     if state.error == nil, !state.isDone { state.error = cancellation(asked) }
+    if let error = state.error { recordCrash(error) }
     return (state.delivered, state.error)
   }
 
@@ -66,6 +68,8 @@ extension Sandbox {
     // Timing point 2 begins: from here on a signal sets immediate_exit of this vCPU.
     machine.arm()
     defer { machine.disarm() }
+    debugTarget?.willUse()
+    defer { debugTarget?.didUse() }
     scheduleLook(batch, &state, now: nil)
     while true {
       let asked = handle.current()
@@ -83,6 +87,10 @@ extension Sandbox {
       }
       if asked.has(.tick) {
         handle.clearTick()
+        serveDumpRequests()
+        if let debugTarget, debugTarget.stopIsWanted {
+          state.error = outcome(debugTarget.interrupted(), &state)
+        }
         look(batch, &state, deliver)
         if state.error != nil { return }
       }
@@ -92,6 +100,13 @@ extension Sandbox {
         answerDoorbell(copyReason(), batch, &state, deliver)
         if state.error != nil || state.isDone { return }
       case .exception(let vector):
+        if let debugTarget {
+          guard let judged = debugTarget.excepted(vector) else {
+            state.callSeen = monotonicNanoseconds()
+            continue
+          }
+          state.error = outcome(judged, &state)
+        }
         collect(batch, &state, deliver)
         if state.error == nil { state.error = fault(machine.exception(vector: vector), vector: vector) }
         return
@@ -245,9 +260,10 @@ extension Sandbox {
   }
 
   private func fault(_ exception: ProcessorException?, vector: Int) -> MachineError {
-    guard let exception else {
+    guard var exception else {
       return MachineError(.protocolViolation, "exception \(vector) was reported without a readable frame")
     }
+    if case .machine(let machine) = body { exception.backtrace = machine.backtrace(exception.registers) }
     return MachineError(.fault(exception), "the guest faulted: \(exception)")
   }
 

@@ -20,6 +20,11 @@ public struct Sandbox: ~Copyable, @unchecked Sendable {
   public let template: SandboxTemplate
   /// Handed to host functions with every call. For the owner's own use.
   public var context: (any Sendable)?
+  /// Where dumps of this sandbox go when its guest faults or aborts, see ``SandboxConfiguration/crashDumps``. The owner may
+  /// turn them off, or name another place.
+  public var crashDumps: CrashDumpConfiguration?
+  /// The last dump that was written because of a fault.
+  public internal(set) var lastCrashDump: CrashDump?
   /// Why the sandbox refuses calls; nil while it does not.
   public internal(set) var poison: MachineError?
 
@@ -34,6 +39,8 @@ public struct Sandbox: ~Copyable, @unchecked Sendable {
   var requestHighWater = 0
   var responseHighWater = 0
   var pristine: Snapshot?
+  var debugTarget: DebugTarget?
+  var debugAttachment: DebugAttachment?
 
   private static let counter = Atomic<UInt64>(0)
 
@@ -61,6 +68,7 @@ public struct Sandbox: ~Copyable, @unchecked Sendable {
       signal = 0
     }
     self.template = template
+    crashDumps = template.configuration.crashDumps
     self.body = body
     self.areas = areas
     id = Sandbox.counter.wrappingAdd(1, ordering: .relaxed).newValue
