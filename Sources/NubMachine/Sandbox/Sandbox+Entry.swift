@@ -13,6 +13,7 @@ struct EntryState {
   /// When the call that is running now was first seen running, and which call that was.
   var callSeen: UInt64 = 0
   var callSeenIndex = 0
+  var observation: EntryObservation
 }
 
 extension Sandbox {
@@ -25,14 +26,15 @@ extension Sandbox {
     sequence = sequence == .max ? 1 : sequence + 1
     unsafe areas.host.pointee.sequence = sequence
     unsafe areas.host.pointee.drained = 0
-    var state = EntryState()
+    var state = EntryState(observation: EntryObservation(template.metrics))
     _ = handle.begin()
     let batch = unsafe Batch(calls: calls, first: first, count: count)
-    switch body {
-    case .machine:
-      runMachine(batch, &state, deliver)
-    case .inProcess(let guest):
-      runInProcess(guest, batch, &state, deliver)
+    GuestSpan.entry(sandbox: id, function: unsafe calls[first].function, count: count) {
+      switch body {
+      case .machine: runMachine(batch, &state, deliver)
+      case .inProcess(let guest): runInProcess(guest, batch, &state, deliver)
+      }
+      return state.error
     }
     let asked = handle.end()
     handle.refuseDumpRequests()
@@ -40,6 +42,7 @@ extension Sandbox {
     releaseLargeAreas()
     if state.error == nil, !state.isDone { state.error = cancellation(asked) }
     if let error = state.error { recordCrash(error) }
+    state.observation.end(state.error)
     return (state.delivered, state.error)
   }
 
@@ -204,6 +207,8 @@ extension Sandbox {
       state.delivered += 1
       state.position = start + ((length + 15) & ~15)
       let microseconds = unsafe UInt32(clamping: header.cycles / max(areas.host.pointee.tsc_khz / 1000, 1))
+      unsafe state.observation.result(
+        status: header.status, cycles: header.cycles, tscKilohertz: areas.host.pointee.tsc_khz)
       deliver(
         index, header.status == 0 ? .returned(bytes) : .guestError(status: header.status, detail: bytes),
         microseconds)

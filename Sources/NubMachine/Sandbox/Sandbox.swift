@@ -26,7 +26,10 @@ public struct Sandbox: ~Copyable, @unchecked Sendable {
   /// The last dump that was written because of a fault.
   public internal(set) var lastCrashDump: CrashDump?
   /// Why the sandbox refuses calls; nil while it does not.
-  public internal(set) var poison: MachineError?
+  public internal(set) var poison: MachineError? {
+    didSet { census.set(isPoisoned: poison != nil) }
+  }
+  private var census: SandboxCensus
 
   var body: Body
   let areas: SharedAreas
@@ -68,6 +71,7 @@ public struct Sandbox: ~Copyable, @unchecked Sendable {
       signal = 0
     }
     self.template = template
+    census = SandboxCensus(template.metrics)
     crashDumps = template.configuration.crashDumps
     self.body = body
     self.areas = areas
