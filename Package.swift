@@ -137,7 +137,12 @@ let package = Package(
     .testTarget(name: "NubClientTests", dependencies: ["NubClient", "NubZMQ", "NubCap"]),
     .testTarget(
       name: "NubMachineTests",
-      dependencies: ["NubMachine", "NubABI", "NubCap", "NubELF", "NubGuestBuild", "CNubABI", "CKVM"],
+      dependencies: [
+        "NubMachine", "NubABI", "NubCap", "NubELF", "NubGuestBuild", "CNubABI", "CKVM",
+        .product(name: "MetricsTestKit", package: "swift-metrics"),
+        .product(name: "InMemoryTracing", package: "swift-distributed-tracing"),
+        .product(name: "Tracing", package: "swift-distributed-tracing"),
+      ],
       exclude: ["Guests"]
     ),
     .testTarget(name: "NubGuestTests", dependencies: ["NubGuest", "NubABI", "NubCap", "CNubABI"]),
