@@ -74,7 +74,7 @@ let package = Package(
     .target(
       name: "NubWorker",
       dependencies: [
-        "CZeroMQ", "NubABI", "NubMachine", "NubStore", "NubCap",
+        "CZeroMQ", "NubABI", "NubMachine", "NubStore", "NubCap", "NubBroker", "NubSecurity", "NubZMQ",
         .product(name: "DequeModule", package: "swift-collections"),
         .product(name: "HeapModule", package: "swift-collections"),
         .product(name: "Logging", package: "swift-log"),

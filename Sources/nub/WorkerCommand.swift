@@ -27,6 +27,37 @@ struct WorkerCommand: ParsableCommand {
   var replies: [String] = []
 
   @Option(
+    help: ArgumentHelp(
+      "Fleet door: a Majordomo broker to connect to (nub broker). With --service.", valueName: "endpoint"))
+  var broker: [String] = []
+
+  @Option(
+    help: ArgumentHelp(
+      "What the fleet calls this worker's service, in the order of --broker.", valueName: "name"))
+  var service: [String] = []
+
+  @Option(help: "Jobs in flight towards each broker.")
+  var fleetSlots = 64
+
+  @Option(
+    help: ArgumentHelp("Between heartbeats to and from brokers. Default: 2500.", valueName: "milliseconds"))
+  var fleetHeartbeat: UInt64?
+
+  @Option(
+    help: ArgumentHelp("This worker's secret key (nub keygen); turns CURVE on for TCP.", valueName: "file"))
+  var curveSecret: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "The directory of *.pub files of admitted peers, for doors that bind.", valueName: "folder"))
+  var authorizedKeys: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "The public key of the broker, or of what other doors connect to.", valueName: "key or file"))
+  var curveServer: String?
+
+  @Option(
     help: "The store, one SQLite file. Default: NUB_STORE, else nub.db in this folder.", completion: .file())
   var store: String?
 
@@ -114,6 +145,15 @@ struct WorkerCommand: ParsableCommand {
           jobs: try Endpoint(parsing: job, default: .bind),
           replies: try Endpoint(parsing: reply, default: .bind)))
     }
+    guard broker.count == service.count else {
+      throw ValidationError(
+        "--broker and --service go together: \(broker.count) and \(service.count) were given")
+    }
+    for (endpoint, service) in zip(broker, service) {
+      doors.append(
+        .fleet(
+          broker: try Endpoint(parsing: endpoint, default: .connect), service: service, slots: fleetSlots))
+    }
     if doors.isEmpty {
       doors = [
         .direct(
@@ -136,6 +176,13 @@ struct WorkerCommand: ParsableCommand {
       configuration.drainMilliseconds = drainTimeout.multipliedReportingOverflow(by: 1000).partialValue
     }
     configuration.allowsInsecure = insecure
+    configuration.fleetHeartbeatMilliseconds = fleetHeartbeat
+    if let curveSecret {
+      configuration.curve = CurveConfiguration(
+        secretKeyPath: curveSecret, authorizedKeysPath: authorizedKeys, serverKey: curveServer)
+    } else if authorizedKeys != nil || curveServer != nil {
+      throw ValidationError("--authorized-keys and --curve-server need --curve-secret, this worker's own key")
+    }
     configuration.handlesSignals = true
     var logger = Logger(label: "nub.worker") { StreamLogHandler.standardError(label: $0) }
     logger.logLevel = level

@@ -1,5 +1,6 @@
 internal import DequeModule
 internal import Logging
+internal import NubBroker
 internal import NubCap
 internal import NubStore
 
@@ -19,6 +20,7 @@ final class FrontDesk {
     var wakeup: Wakeup
     var shutdown: ShutdownRequest
     var lanes: LaneControl
+    var fleets: [FleetBridge] = []
     var logger: Logger
   }
 
@@ -160,6 +162,8 @@ final class FrontDesk {
     if phase == .serving, wish != .none {
       parts.logger.info("draining", metadata: ["in_flight": "\(inFlight)"])
       phase = .draining(until: now + Milliseconds(limits.drainMilliseconds))
+      // The broker looks for other workers at once, instead of being refused job by job.
+      for fleet in parts.fleets { fleet.drain() }
     }
     guard case .draining(let deadline) = phase, wish == .atOnce || now >= deadline else { return }
     giveBackWaiting()
