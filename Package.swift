@@ -58,6 +58,9 @@ let package = Package(
     ),
 
     .target(name: "CNubSQLite"),
+    // The least that C does for the same work, for `nub bench`.
+    .target(name: "CNubBench", dependencies: ["CNubABI"], path: "ops/bench/c/machine"),
+
     .target(
       name: "NubStore",
       dependencies: [
@@ -98,7 +101,7 @@ let package = Package(
     ),
 
     // The figures of `nub bench`, and the processes that drive a worker for them.
-    .target(name: "NubBench", dependencies: ["CZeroMQ", "NubMachine", "NubStore", "NubCap", "NubABI"]),
+    .target(name: "NubBench", dependencies: ["CNubBench", "CZeroMQ", "NubMachine", "NubStore", "NubCap", "NubABI"]),
 
     .executableTarget(
       name: "nub",
