@@ -53,13 +53,13 @@ let package = Package(
 
     // Building and looking at authors' images; carries the kit's sources.
     .target(
-      name: "NubGuestTools", dependencies: ["NubCap", "NubGuestBuild", "NubELF", "NubMachine"], plugins: ["GuestImage"]
+      name: "NubGuestTools", dependencies: ["NubCap", "NubGuestBuild", "NubELF", "NubMachine"],
+      plugins: ["GuestImage"]
     ),
 
     .target(name: "CNubSQLite"),
-    // Figures for `nub bench`, and the least that C does for the same work.
+    // The least that C does for the same work, for `nub bench`.
     .target(name: "CNubBench", dependencies: ["CNubABI"], path: "ops/bench/c/machine"),
-    .target(name: "NubBench", dependencies: ["NubMachine", "CNubBench"]),
 
     .target(
       name: "NubStore",
@@ -77,7 +77,7 @@ let package = Package(
     .target(
       name: "NubWorker",
       dependencies: [
-        "CZeroMQ", "NubABI", "NubMachine", "NubStore", "NubCap",
+        "CZeroMQ", "NubABI", "NubMachine", "NubStore", "NubCap", "NubBroker", "NubSecurity", "NubZMQ",
         .product(name: "DequeModule", package: "swift-collections"),
         .product(name: "HeapModule", package: "swift-collections"),
         .product(name: "Logging", package: "swift-log"),
@@ -86,12 +86,28 @@ let package = Package(
       ]
     ),
     .target(name: "NubClient", dependencies: ["NubZMQ", "NubCap"]),
+    // Keys, who may come in, and which endpoints may go without encryption.
+    .target(
+      name: "NubSecurity", dependencies: ["NubZMQ", .product(name: "Logging", package: "swift-log")]
+    ),
+    // Majordomo (RFC 7): the broker, and the worker's side of it.
+    .target(
+      name: "NubBroker",
+      dependencies: [
+        "NubSecurity", "NubZMQ",
+        .product(name: "DequeModule", package: "swift-collections"),
+        .product(name: "Logging", package: "swift-log"),
+      ]
+    ),
+
+    // The figures of `nub bench`, and the processes that drive a worker for them.
+    .target(name: "NubBench", dependencies: ["CNubBench", "CZeroMQ", "NubMachine", "NubStore", "NubCap", "NubABI"]),
 
     .executableTarget(
       name: "nub",
       dependencies: [
-        "NubWorker", "NubClient", "NubStore", "NubMachine", "NubGuestBuild", "NubGuestTools", "NubABI", "NubCap",
-        "NubCapJSON", "CZeroMQ",
+        "NubBench", "NubBroker", "NubSecurity", "NubZMQ", "NubWorker", "NubClient", "NubStore", "NubMachine",
+        "NubGuestBuild", "NubGuestTools", "NubABI", "NubCap", "NubCapJSON", "CZeroMQ",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ]
@@ -116,10 +132,20 @@ let package = Package(
         "NubWorker", "CZeroMQ", "NubMachine", "NubStore", "NubCap",
         .product(name: "Logging", package: "swift-log"),
       ]),
+    .testTarget(
+      name: "NubSecurityTests",
+      dependencies: ["NubSecurity", "NubZMQ", .product(name: "Logging", package: "swift-log")]
+    ),
+    .testTarget(name: "NubBrokerTests", dependencies: ["NubBroker", "NubSecurity", "NubZMQ"]),
     .testTarget(name: "NubClientTests", dependencies: ["NubClient", "NubZMQ", "NubCap"]),
     .testTarget(
       name: "NubMachineTests",
-      dependencies: ["NubMachine", "NubABI", "NubCap", "NubELF", "NubGuestBuild", "CNubABI", "CKVM"],
+      dependencies: [
+        "NubMachine", "NubABI", "NubCap", "NubELF", "NubGuestBuild", "CNubABI", "CKVM",
+        .product(name: "MetricsTestKit", package: "swift-metrics"),
+        .product(name: "InMemoryTracing", package: "swift-distributed-tracing"),
+        .product(name: "Tracing", package: "swift-distributed-tracing"),
+      ],
       exclude: ["Guests"]
     ),
     .testTarget(name: "NubGuestTests", dependencies: ["NubGuest", "NubABI", "NubCap", "CNubABI"]),

@@ -18,10 +18,13 @@ public struct GuestBuild {
   /// Off for authors: another toolchain may warn of what this one does not.
   public var warningsAreErrors = false
 
-  public init(toolchain: Toolchain, kit: URL, kitObjects: URL, scratch: URL) {
+  public typealias Toolchain = NubGuestBuild.Toolchain
+
+  /// - Parameter kitObjects: nil for a folder in `scratch`.
+  public init(toolchain: Toolchain, kit: URL, kitObjects: URL? = nil, scratch: URL) {
     self.toolchain = toolchain
     self.kit = kit
-    self.kitObjects = kitObjects
+    self.kitObjects = kitObjects ?? scratch.appending(path: "kit")
     self.scratch = scratch
   }
 
@@ -37,6 +40,9 @@ public struct GuestBuild {
     public var image: ELFFile
     /// The compilers' warnings about the author's sources; empty where there are none.
     public var diagnostics: String
+
+    /// The image's file.
+    public var bytes: [UInt8] { image.bytes }
   }
 
   /// Compiles nub's own part. Once it is there, any number of images can be built on it.
@@ -56,12 +62,16 @@ public struct GuestBuild {
 
   private static let kitParts = ["NubCap", "NubABI", "NubGuestKit", "NubGuestImage", "memory"]
 
-  /// Compiles the author's sources and links the image.
+  /// Compiles the author's sources and links the image; the kit first, where its folder has none.
   /// - Parameters:
   ///   - sources: the author's `.swift` files, which make one module, and `.c` files.
   ///   - includes: folders that are searched for headers and module maps.
   public func build(sources: [URL], includes: [URL] = []) throws(GuestBuildError) -> Result {
     try makeFolder(scratch)
+    let isThere = GuestBuild.kitParts.allSatisfy { part in
+      FileManager.default.fileExists(atPath: kitObjects.appending(path: "\(part).o").path)
+    }
+    if !isThere { try buildKit() }
     var author: [URL] = []
     var diagnostics = ""
     let swiftSources = sources.filter { $0.pathExtension == "swift" }
@@ -125,6 +135,8 @@ public struct GuestBuild {
       // Frame pointers make a guest's backtrace a walk of a linked list.
       "-Xcc", "-fno-omit-frame-pointer",
       "-Xfrontend", "-disable-stack-protector", "-Xfrontend", "-function-sections",
+      // Merged functions would save a kilobyte and put strangers' names into backtraces.
+      "-Xllvm", "-swiftmergefunc-threshold=0",
       "-emit-module", "-emit-module-path", folder.appending(path: "\(module).swiftmodule").path,
       "-c", "-o", folder.appending(path: "\(module).o").path,
     ]

@@ -11,6 +11,8 @@ public struct ProcessorException: Sendable, Equatable, CustomStringConvertible {
   /// For page faults the address that was accessed (CR2).
   public var address: UInt64
   public var registers: GeneralRegisters
+  /// The functions that were running, the innermost first; at most 64.
+  public var backtrace: [StackFrame] = []
 
   /// The vector's mnemonic, such as `#PF`.
   public var name: String {
@@ -39,7 +41,9 @@ public struct ProcessorException: Sendable, Equatable, CustomStringConvertible {
 
   public var description: String {
     let place = "\(name) at rip \(hexadecimal(instructionPointer)), error code \(hexadecimal(errorCode))"
-    return vector == 14 ? "\(place), address \(hexadecimal(address))" : place
+    let fault = vector == 14 ? "\(place), address \(hexadecimal(address))" : place
+    guard !backtrace.isEmpty else { return fault }
+    return fault + "; in " + backtrace.prefix(8).map(\.description).joined(separator: " < ")
   }
 }
 

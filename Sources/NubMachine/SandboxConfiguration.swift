@@ -23,6 +23,12 @@ public struct SandboxConfiguration: Sendable {
   /// How long start-up may take.
   public var startTimeout: Duration = .seconds(10)
 
+  /// Where a core file is written when a guest faults or aborts; nil for none. See ``Sandbox/crashDumps``.
+  public var crashDumps: CrashDumpConfiguration?
+  /// Gives each sandbox code of its own that a debugger can put breakpoints into, see ``DebugServer``. Costs memory and
+  /// time for each, so it is not for production.
+  public var isDebuggable = false
+
   public init() {}
 
   /// The areas are large enough for one message of the largest size beside many small ones.
@@ -60,6 +66,7 @@ public struct SandboxConfiguration: Sendable {
     try check(
       logSize % MemoryMap.pageSize == 0 && logSize >= 4096 && logSize <= 1 << 20,
       "logSize is \(logSize); it must be a multiple of 4096 between 4 KiB and 1 MiB")
+    try crashDumps?.validate()
     try check(
       startTimeout > .zero && startTimeout <= .seconds(3600),
       "startTimeout is \(startTimeout); above 0, at most an hour")

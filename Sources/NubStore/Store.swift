@@ -13,7 +13,8 @@ public protocol Store: AnyObject, Sendable {
   /// Enters this process as a worker and opens its writer, to be used on one thread at a time. Once per process and store.
   func makeWriter(_ identity: WorkerIdentity) throws(StoreError) -> any StoreWriter
 
-  /// Why new work is to be refused, nil if it is welcome: the size limit is reached, or the last commit failed. Any thread; costs
+  /// Why new work is to be refused, nil if it is welcome: the size limit is reached, or the last commit failed. The next commit that
+  /// succeeds, be it a heartbeat, clears a failure; so commit heartbeats while there is a refusal. Any thread; costs
   /// one atomic load while all is well.
   var refusal: StoreError? { get }
 }

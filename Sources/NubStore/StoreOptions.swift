@@ -62,7 +62,7 @@ public struct StoreOptions: Sendable {
   /// The size of database and log in bytes from which new work is refused; nil for none.
   public var maximumBytes: Int64?
   /// The size of the log in bytes from which a commit is followed by a checkpoint, even if there is other work.
-  public var checkpointBytes: Int64 = 32 << 20
+  public var checkpointBytes: Int64 = 16 << 20
   /// Memory for pages per connection.
   public var cacheBytes: Int64 = 32 << 20
 

@@ -1,5 +1,6 @@
 internal import Glibc
 internal import Logging
+internal import NubBroker
 internal import NubStore
 
 /// The worker's parts, wired together: sockets and desk on the calling thread, one thread per lane, one for commits.
@@ -45,13 +46,20 @@ struct WorkerService: ~Copyable {
     _ = poller.add(fileDescriptor: wakeup.fileDescriptor)
     let reader = try openReader()
     let threads = try startThreads(queue, committer, outbox, control)
+    let fleets: [FleetBridge]
+    // Kept as long as the sockets that it guards.
+    let curve: CurveGuard?
     do throws(WorkerError) {
+      curve = try configuration.curve.map { (keys) throws(WorkerError) in
+        try CurveGuard(keys, context: context, worker: configuration)
+      }
       for (index, door) in configuration.doors.enumerated() {
         let opened = try Door.open(
-          door, index: index, configuration: configuration, context: context, poller: &poller)
+          door, index: index, configuration: configuration, context: context, curve: curve, poller: &poller)
         doors.append(opened.door)
         endpoints.append(contentsOf: opened.endpoints)
       }
+      fleets = try Fleets.start(configuration, context: context, curve: curve)
     } catch {
       queue.close()
       threads.joinLanes()
@@ -62,7 +70,7 @@ struct WorkerService: ~Copyable {
     let desk = FrontDesk(
       FrontDesk.Parts(
         doors: doors, reader: reader, queue: queue, committer: committer, outbox: outbox, wakeup: wakeup,
-        shutdown: request, lanes: control, logger: logger),
+        shutdown: request, lanes: control, fleets: fleets, logger: logger),
       poller: poller, limits: deskLimits, protocolLimits: protocolLimits, identity: identity,
       metrics: WorkerMetrics())
     logger.info("serving", metadata: ["doors": "\(endpoints)", "lanes": "\(configuration.lanes)"])
@@ -74,6 +82,9 @@ struct WorkerService: ~Copyable {
     committer.close()
     threads.joinCommitter()
     desk.deliverFinished()
+    // After the last reply: the fleets' threads pass it on before they say goodbye.
+    for fleet in fleets { fleet.stop() }
+    withExtendedLifetime(curve) {}
     logger.info("stopped")
     if case .failure(let error) = result { throw WorkerError(.transport, "the doors failed", cause: error) }
   }

@@ -46,6 +46,11 @@ extension SocketOption where Value == Int32 {
   public static var routerHandover: Self { Self(name: ZMQ_ROUTER_HANDOVER) }
   /// 1: this side is the CURVE server.
   public static var curveServer: Self { Self(name: ZMQ_CURVE_SERVER) }
+  /// 1: a socket with a ZAP domain admits nobody while no ZAP handler answers, instead of everybody.
+  public static var zapEnforceDomain: Self {
+    // ZMQ_ZAP_ENFORCE_DOMAIN: zmq.h shows the name to draft builds only; libraries may know the number all the same.
+    Self(name: 93)
+  }
   /// Connections waiting to be accepted.
   public static var backlog: Self { Self(name: ZMQ_BACKLOG) }
 }

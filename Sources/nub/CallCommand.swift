@@ -31,7 +31,8 @@ struct CallCommand: AsyncParsableCommand {
   @Option(help: "Send this file along as a Data cap. Repeatable.", completion: .file())
   var cap: [String] = []
 
-  @Option(help: "The job's id; the same id with the same content is answered from the store. Default: a new one.")
+  @Option(
+    help: "The job's id; the same id with the same content is answered from the store. Default: a new one.")
   var id: String?
 
   @Option(help: "Milliseconds that the function may run.")
@@ -46,7 +47,9 @@ struct CallCommand: AsyncParsableCommand {
   @Option(help: "How to print the result: \(Format.allCases.map(\.rawValue).joined(separator: ", ")).")
   var format = Format.raw
 
-  @Option(help: "Append the reply's meta, one JSON object a line, to this file; - is standard error.", completion: .file())
+  @Option(
+    help: "Append the reply's meta, one JSON object a line, to this file; - is standard error.",
+    completion: .file())
   var meta: String?
 
   func validate() throws {
@@ -54,9 +57,15 @@ struct CallCommand: AsyncParsableCommand {
       throw ValidationError("--data, --hex and --file exclude each other")
     }
     if let hex, Hex.decode(hex) == nil { throw ValidationError("--hex is not pairs of hexadecimal digits") }
-    if let id, JobID(Array(id.utf8)) == nil { throw ValidationError("--id has \(id.utf8.count) bytes; 1 to 64") }
-    if let deadline, !(1...86_400_000).contains(deadline) { throw ValidationError("--deadline is \(deadline); 1 to 86400000") }
-    if let priority, !(0...9).contains(priority) { throw ValidationError("--priority is \(priority); 0 to 9") }
+    if let id, JobID(Array(id.utf8)) == nil {
+      throw ValidationError("--id has \(id.utf8.count) bytes; 1 to 64")
+    }
+    if let deadline, !(1...86_400_000).contains(deadline) {
+      throw ValidationError("--deadline is \(deadline); 1 to 86400000")
+    }
+    if let priority, !(0...9).contains(priority) {
+      throw ValidationError("--priority is \(priority); 0 to 9")
+    }
   }
 
   func run() async throws {
@@ -68,7 +77,8 @@ struct CallCommand: AsyncParsableCommand {
         deadline: deadline.map { .milliseconds($0) }, priority: priority, fresh: fresh ? true : nil)
       let caps = try cap.map { try Client.dataCap(try readFile($0, limit: defaultBodyLimit)) }
       let result = try await connection.call(
-        function: number, payload: try payload(), id: id.flatMap { JobID(Array($0.utf8)) } ?? JobID(), caps: caps,
+        function: number, payload: try payload(), id: id.flatMap { JobID(Array($0.utf8)) } ?? JobID(),
+        caps: caps,
         options: options)
       try report(result.meta)
       try print(result.body)
@@ -85,7 +95,8 @@ struct CallCommand: AsyncParsableCommand {
     let info = try await connection.ping()
     if let number = info.function(named: function) { return number }
     throw CommandFailure(
-      "the worker's guest has no function \(function); it has \(info.functions.map(\.name).joined(separator: ", "))")
+      "the worker's guest has no function \(function); it has \(info.functions.map(\.name).joined(separator: ", "))"
+    )
   }
 
   private func payload() throws -> [UInt8] {
@@ -113,7 +124,9 @@ struct CallCommand: AsyncParsableCommand {
       if Output.isTerminal, body.last != UInt8(ascii: "\n") { try Output.line("") }
     case .hex: try Output.line(Hex.encode(body))
     case .u64:
-      guard body.count % 8 == 0 else { throw CommandFailure("the result has \(body.count) bytes, not a multiple of 8") }
+      guard body.count % 8 == 0 else {
+        throw CommandFailure("the result has \(body.count) bytes, not a multiple of 8")
+      }
       for start in stride(from: 0, to: body.count, by: 8) {
         let number = body[start..<(start + 8)].reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
         try Output.line(String(number))

@@ -37,7 +37,8 @@ struct CapCommand: ParsableCommand {
 
   struct HashOf: ParsableCommand {
     static let configuration = CommandConfiguration(
-      commandName: "hash", abstract: "The hash of a cap, from its JSON description or, with --wire, its wire form.")
+      commandName: "hash",
+      abstract: "The hash of a cap, from its JSON description or, with --wire, its wire form.")
 
     @Argument(help: "The file; - is standard input.", completion: .file())
     var file: String

@@ -50,7 +50,9 @@ struct CapsCommand: ParsableCommand {
       filter.kind = kind
       filter.tenant = tenant
       filter.unusedSince = try unusedSince.map { text in
-        guard let time = TimeText.decode(text) else { throw ValidationError("--unused-since \(text) is not a time") }
+        guard let time = TimeText.decode(text) else {
+          throw ValidationError("--unused-since \(text) is not a time")
+        }
         return time
       }
       let page = try store.open().caps(
@@ -61,7 +63,8 @@ struct CapsCommand: ParsableCommand {
   }
 
   struct Show: ParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "show", abstract: "One cap and what it refers to.")
+    static let configuration = CommandConfiguration(
+      commandName: "show", abstract: "One cap and what it refers to.")
 
     @OptionGroup var store: StoreArguments
 
@@ -75,7 +78,9 @@ struct CapsCommand: ParsableCommand {
     var wire = false
 
     func run() throws {
-      guard let key = CapHash(hex: hash) else { throw ValidationError("\(hash) is not 64 hexadecimal digits") }
+      guard let key = CapHash(hex: hash) else {
+        throw ValidationError("\(hash) is not 64 hexadecimal digits")
+      }
       let queries = try store.open()
       if wire {
         guard let bytes = try queries.capBytes(key) else { throw CommandFailure("there is no cap \(hash)") }
@@ -84,9 +89,11 @@ struct CapsCommand: ParsableCommand {
       guard let detail = try queries.cap(key) else { throw CommandFailure("there is no cap \(hash)") }
       if json { return try Output.line(try jsonLine(detail)) }
       for column in printer.columns {
-        try Output.line("\(column.title.padding(toLength: 12, withPad: " ", startingAt: 0))\(column.text(detail.row))")
+        try Output.line(
+          "\(column.title.padding(toLength: 12, withPad: " ", startingAt: 0))\(column.text(detail.row))")
       }
-      try Output.line("tenants     \(detail.tenants.map { $0.isEmpty ? "(none)" : $0 }.joined(separator: ", "))")
+      try Output.line(
+        "tenants     \(detail.tenants.map { $0.isEmpty ? "(none)" : $0 }.joined(separator: ", "))")
       try Output.line("referred by \(detail.referredBy)")
       for reference in detail.references {
         try Output.line("refers to   \(reference.hash)\(reference.isPresent ? "" : "  MISSING")")
@@ -120,7 +127,9 @@ struct CapsCommand: ParsableCommand {
       Output.endProgress()
       let problems = try queries.integrityProblems()
       for problem in problems { try Output.line("file: \(problem)") }
-      try Output.line("\(checked) caps, \(bytes) bytes checked; \(damaged) damaged; the file \(problems.isEmpty ? "is sound" : "is damaged")")
+      try Output.line(
+        "\(checked) caps, \(bytes) bytes checked; \(damaged) damaged; the file \(problems.isEmpty ? "is sound" : "is damaged")"
+      )
       if damaged > 0 || !problems.isEmpty { throw ExitCode(1) }
     }
 
@@ -145,8 +154,11 @@ struct CapsCommand: ParsableCommand {
     var dryRun = false
 
     func run() throws {
-      guard let limit = TimeText.decode(unusedSince) else { throw ValidationError("--unused-since \(unusedSince) is not a time") }
-      let (caps, bytes) = try store.openForChanges().collectCaps(unusedSince: limit, dryRun: dryRun) { count in
+      guard let limit = TimeText.decode(unusedSince) else {
+        throw ValidationError("--unused-since \(unusedSince) is not a time")
+      }
+      let (caps, bytes) = try store.openForChanges().collectCaps(unusedSince: limit, dryRun: dryRun) {
+        count in
         Output.progress("\(count) caps")
         return true
       }

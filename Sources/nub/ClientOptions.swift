@@ -14,7 +14,9 @@ struct ClientOptions: ParsableArguments {
   var timeout: Double = 60
 
   func validate() throws {
-    guard timeout > 0, timeout <= 86_400 else { throw ValidationError("--timeout is \(timeout); above 0, at most 86400") }
+    guard timeout > 0, timeout <= 86_400 else {
+      throw ValidationError("--timeout is \(timeout); above 0, at most 86400")
+    }
   }
 
   var address: String { endpoint ?? Environment.endpoint ?? Client.defaultEndpoint }

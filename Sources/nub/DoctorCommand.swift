@@ -36,7 +36,9 @@ struct DoctorCommand: ParsableCommand {
       for finding in findings {
         let name = finding.name.padding(toLength: 12, withPad: " ", startingAt: 0)
         try Output.line("\(finding.ok ? "ok  " : "FAIL") \(name) \(finding.detail)")
-        if let remedy = finding.remedy { try Output.line("     \(String(repeating: " ", count: 12)) → \(remedy)") }
+        if let remedy = finding.remedy {
+          try Output.line("     \(String(repeating: " ", count: 12)) → \(remedy)")
+        }
       }
     }
     if !ok { throw ExitCode(1) }
@@ -46,7 +48,8 @@ struct DoctorCommand: ParsableCommand {
     let info = ProcessInfo.processInfo
     return Finding(
       name: "system", ok: true,
-      detail: "nub \(Nub.version), \(info.operatingSystemVersionString), \(info.activeProcessorCount) processors, "
+      detail:
+        "nub \(Nub.version), \(info.operatingSystemVersionString), \(info.activeProcessorCount) processors, "
         + "\(info.physicalMemory >> 20) MiB")
   }
 
@@ -56,7 +59,9 @@ struct DoctorCommand: ParsableCommand {
       _ = try MachineTemplate(image: image)
       return Finding(name: "kvm", ok: true, detail: "/dev/kvm is usable")
     } catch {
-      return Finding(name: "kvm", ok: false, detail: error.message, remedy: "or run `nub worker --engine inprocess`, which isolates nothing")
+      return Finding(
+        name: "kvm", ok: false, detail: error.message,
+        remedy: "or run `nub worker --engine inprocess`, which isolates nothing")
     }
   }
 
@@ -83,7 +88,8 @@ struct DoctorCommand: ParsableCommand {
   private func sha() -> Finding {
     Finding(
       name: "sha-256", ok: true,
-      detail: SHA256.hasExtensions ? "the processor's SHA extensions are used" : "in software; the processor has no SHA extensions")
+      detail: SHA256.hasExtensions
+        ? "the processor's SHA extensions are used" : "in software; the processor has no SHA extensions")
   }
 
   private func zeroMQ() -> Finding {
@@ -93,7 +99,8 @@ struct DoctorCommand: ParsableCommand {
     zmq_version(&major, &minor, &patch)
     let curve = zmq_has("curve") != 0
     return Finding(
-      name: "libzmq", ok: curve, detail: "\(major).\(minor).\(patch), CURVE \(curve ? "included" : "missing")",
+      name: "libzmq", ok: curve,
+      detail: "\(major).\(minor).\(patch), CURVE \(curve ? "included" : "missing")",
       remedy: curve ? nil : "install a libzmq with libsodium, as Debian's libzmq5 is")
   }
 
@@ -107,10 +114,14 @@ struct DoctorCommand: ParsableCommand {
   }
 
   private func milliseconds(_ duration: Duration) -> String {
-    String(format: "%.1f", Double(duration.components.attoseconds) / 1e15 + Double(duration.components.seconds) * 1e3)
+    String(
+      format: "%.1f",
+      Double(duration.components.attoseconds) / 1e15 + Double(duration.components.seconds) * 1e3)
   }
 
   private func microseconds(_ duration: Duration) -> String {
-    String(format: "%.1f", Double(duration.components.attoseconds) / 1e12 + Double(duration.components.seconds) * 1e6)
+    String(
+      format: "%.1f",
+      Double(duration.components.attoseconds) / 1e12 + Double(duration.components.seconds) * 1e6)
   }
 }

@@ -15,7 +15,8 @@ struct Nub: AsyncParsableCommand {
       """,
     version: version,
     subcommands: [
-      WorkerCommand.self, PingCommand.self, PutCommand.self, HashCommand.self, CallCommand.self, ResultsCommand.self, CapsCommand.self, CapCommand.self,
-      GuestCommand.self, DoctorCommand.self,
+      WorkerCommand.self, BrokerCommand.self, KeygenCommand.self, PingCommand.self, PutCommand.self,
+      HashCommand.self, CallCommand.self, ResultsCommand.self, CapsCommand.self, CapCommand.self,
+      GuestCommand.self, BenchCommand.self, DoctorCommand.self,
     ])
 }

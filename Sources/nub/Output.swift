@@ -8,7 +8,9 @@ enum Output {
   static func write(_ bytes: [UInt8]) throws {
     var start = 0
     while start < bytes.count {
-      let written = bytes.withUnsafeBytes { Glibc.write(STDOUT_FILENO, $0.baseAddress.map { $0 + start }, bytes.count - start) }
+      let written = bytes.withUnsafeBytes {
+        Glibc.write(STDOUT_FILENO, $0.baseAddress.map { $0 + start }, bytes.count - start)
+      }
       if written < 0 {
         if errno == EINTR { continue }
         if errno == EPIPE { throw ExitCode(0) }
@@ -74,7 +76,9 @@ func readFile(_ path: String, limit: Int) throws -> [UInt8] {
     let handle = path == "-" ? FileHandle.standardInput : try FileHandle(forReadingFrom: URL(filePath: path))
     // One byte more than allowed tells too large from just large enough without reading all of it.
     var bytes: [UInt8] = []
-    while bytes.count <= limit, let part = try handle.read(upToCount: min(1 << 20, limit + 1 - bytes.count)), !part.isEmpty {
+    while bytes.count <= limit, let part = try handle.read(upToCount: min(1 << 20, limit + 1 - bytes.count)),
+      !part.isEmpty
+    {
       bytes.append(contentsOf: part)
     }
     guard bytes.count <= limit else {

@@ -12,7 +12,9 @@ struct PingCommand: AsyncParsableCommand {
   var wait: Double?
 
   func validate() throws {
-    if let wait, !(wait >= 0 && wait <= 86_400) { throw ValidationError("--wait is \(wait); 0 to 86400 seconds") }
+    if let wait, !(wait >= 0 && wait <= 86_400) {
+      throw ValidationError("--wait is \(wait); 0 to 86400 seconds")
+    }
   }
 
   func run() async throws {

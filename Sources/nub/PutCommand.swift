@@ -25,7 +25,8 @@ struct PutCommand: AsyncParsableCommand {
       let bytes = try readFile(file, limit: defaultBodyLimit)
       let line: String
       do throws(ClientError) {
-        let (hash, wasStored) = try await wire ? putWire(bytes, to: connection) : putData(bytes, to: connection)
+        let (hash, wasStored) =
+          try await wire ? putWire(bytes, to: connection) : putData(bytes, to: connection)
         Output.endProgress()
         line = "\(hash.hex) \(wasStored ? "stored" : "known") \(file)"
       } catch {

@@ -59,13 +59,15 @@ struct ResultsCommand: ParsableCommand {
 
     private func time(_ text: String, _ option: String) throws -> Int64 {
       guard let time = TimeText.decode(text) else {
-        throw ValidationError("\(option) \(text) is not a time; use 2026-01-31T12:00:00Z, Unix seconds, or an age like 15m")
+        throw ValidationError(
+          "\(option) \(text) is not a time; use 2026-01-31T12:00:00Z, Unix seconds, or an age like 15m")
       }
       return time
     }
 
     var isEmpty: Bool {
-      tenant == nil && status.isEmpty && !failed && state == nil && verb == nil && function == nil && worker == nil
+      tenant == nil && status.isEmpty && !failed && state == nil && verb == nil && function == nil
+        && worker == nil
         && since == nil && until == nil
     }
   }
@@ -78,7 +80,9 @@ struct ResultsCommand: ParsableCommand {
       .init(title: "verb", isForPrograms: true) { $0.verb },
       .init(title: "function") { $0.function },
       .init(title: "status") { $0.statusName },
-      .init(title: "guest_status", alignsRight: true, isForPrograms: true) { $0.guestStatus.map { "\($0)" } ?? "" },
+      .init(title: "guest_status", alignsRight: true, isForPrograms: true) {
+        $0.guestStatus.map { "\($0)" } ?? ""
+      },
       .init(title: "bytes", alignsRight: true) { $0.resultBytes.map { "\($0)" } ?? "" },
       .init(title: "attempts", alignsRight: true, isForPrograms: true) { "\($0.attempts)" },
       .init(title: "queued_us", alignsRight: true) { "\($0.queuedMicroseconds)" },
@@ -91,7 +95,8 @@ struct ResultsCommand: ParsableCommand {
   }
 
   struct List: ParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "list", abstract: "Finished jobs, the newest first.")
+    static let configuration = CommandConfiguration(
+      commandName: "list", abstract: "Finished jobs, the newest first.")
 
     @OptionGroup var store: StoreArguments
     @OptionGroup var filter: Filter
@@ -112,7 +117,8 @@ struct ResultsCommand: ParsableCommand {
 
     func run() throws {
       guard let order = ResultOrder(rawValue: sort) else {
-        throw ValidationError("--sort is \(sort); one of \(ResultOrder.allCases.map(\.rawValue).joined(separator: ", "))")
+        throw ValidationError(
+          "--sort is \(sort); one of \(ResultOrder.allCases.map(\.rawValue).joined(separator: ", "))")
       }
       let cursor = try after.map { text in
         guard let cursor = PageCursor(text) else { throw ValidationError("--after \(text) is not a cursor") }
@@ -155,7 +161,8 @@ struct ResultsCommand: ParsableCommand {
         } else {
           let rows = printer.columns.map { ($0.title, $0.text(detail.row)) } + extras(detail)
           for (name, value) in rows where !value.isEmpty {
-            let shown = name == "result" && value.count > 128 ? "\(value.prefix(128))… (--body for all)" : value
+            let shown =
+              name == "result" && value.count > 128 ? "\(value.prefix(128))… (--body for all)" : value
             try Output.line("\(name.padding(toLength: 13, withPad: " ", startingAt: 0))\(shown)")
           }
         }
@@ -190,11 +197,18 @@ struct ResultsCommand: ParsableCommand {
       for (name, count) in statistics.jobsByStatus.sorted(by: { $0.value > $1.value }) {
         try Output.line("  \(name.padding(toLength: 19, withPad: " ", startingAt: 0)) \(count)")
       }
-      try Output.line("pending      \(statistics.pendingJobs) in \(statistics.pendingBatches) journal batches")
-      try Output.line("caps         \(statistics.caps), \(statistics.capBytes) bytes, \(statistics.capPuts) puts, \(statistics.capSkips) skipped")
+      try Output.line(
+        "pending      \(statistics.pendingJobs) in \(statistics.pendingBatches) journal batches")
+      try Output.line(
+        "caps         \(statistics.caps), \(statistics.capBytes) bytes, \(statistics.capPuts) puts, \(statistics.capSkips) skipped"
+      )
       try Output.line("tenants      \(statistics.tenants)")
-      try Output.line("live workers \(statistics.liveWorkers.isEmpty ? "none" : statistics.liveWorkers.joined(separator: ", "))")
-      try Output.line("file         \(statistics.fileBytes) bytes, \(statistics.freeBytes) free, log \(statistics.logBytes)")
+      try Output.line(
+        "live workers \(statistics.liveWorkers.isEmpty ? "none" : statistics.liveWorkers.joined(separator: ", "))"
+      )
+      try Output.line(
+        "file         \(statistics.fileBytes) bytes, \(statistics.freeBytes) free, log \(statistics.logBytes)"
+      )
       let throughput = try queries.throughput(minutes: max(1, min(minutes, 10_000)))
       guard !throughput.isEmpty else { return }
       try Output.line("")
@@ -276,10 +290,13 @@ struct ResultsCommand: ParsableCommand {
     func run() throws {
       let maintenance = try store.openForChanges()
       let (retried, without) =
-        if let id { try maintenance.retry(jobID: JobIDText.decode(id), tenant: filter.tenant, dryRun: dryRun) } else {
+        if let id {
+          try maintenance.retry(jobID: JobIDText.decode(id), tenant: filter.tenant, dryRun: dryRun)
+        } else {
           try maintenance.retry(try filter.make(), dryRun: dryRun)
         }
-      try Output.line("\(retried) \(dryRun ? "would be " : "")queued again; \(without) have no request that was kept")
+      try Output.line(
+        "\(retried) \(dryRun ? "would be " : "")queued again; \(without) have no request that was kept")
     }
   }
 
@@ -299,7 +316,8 @@ struct ResultsCommand: ParsableCommand {
     var dryRun = false
 
     func run() throws {
-      let count = try store.openForChanges().forget(jobID: JobIDText.decode(id), tenant: tenant, dryRun: dryRun)
+      let count = try store.openForChanges().forget(
+        jobID: JobIDText.decode(id), tenant: tenant, dryRun: dryRun)
       try Output.line(dryRun ? "\(count) would be forgotten" : "\(count) forgotten")
       if count == 0 { throw ExitCode(1) }
     }

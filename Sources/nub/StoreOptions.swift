@@ -4,7 +4,8 @@ import NubStore
 
 /// What every command that reads the store takes.
 struct StoreArguments: ParsableArguments {
-  @Option(help: "The store's SQLite file. Default: NUB_STORE, else nub.db in this folder.", completion: .file())
+  @Option(
+    help: "The store's SQLite file. Default: NUB_STORE, else nub.db in this folder.", completion: .file())
   var store: String?
 
   var path: String { store ?? Environment.store ?? "nub.db" }
@@ -58,7 +59,9 @@ struct RowPrinter<Row> {
     case .json: for row in rows { try Output.line(try jsonLine(object(row))) }
     case .csv:
       if header { try Output.line(columns.map { RowPrinter.quoted($0.title) }.joined(separator: ",")) }
-      for row in rows { try Output.line(columns.map { RowPrinter.quoted($0.text(row)) }.joined(separator: ",")) }
+      for row in rows {
+        try Output.line(columns.map { RowPrinter.quoted($0.text(row)) }.joined(separator: ","))
+      }
     case .table: try table(rows, header: header)
     }
   }
@@ -119,7 +122,9 @@ enum JobIDText {
   }
 
   static func decode(_ text: String) -> [UInt8] {
-    if text.hasPrefix("0x"), let bytes = Hex.decode(String(text.dropFirst(2))), !bytes.isEmpty { return bytes }
+    if text.hasPrefix("0x"), let bytes = Hex.decode(String(text.dropFirst(2))), !bytes.isEmpty {
+      return bytes
+    }
     return Array(text.utf8)
   }
 }
@@ -129,7 +134,8 @@ enum TimeText {
   /// ISO 8601 in UTC with milliseconds.
   static func encode(_ milliseconds: Int64) -> String {
     let date = Date(timeIntervalSince1970: Double(milliseconds) / 1000)
-    return date.formatted(.iso8601.year().month().day().dateTimeSeparator(.standard).time(includingFractionalSeconds: true)) + "Z"
+    return date.formatted(
+      .iso8601.year().month().day().dateTimeSeparator(.standard).time(includingFractionalSeconds: true)) + "Z"
   }
 
   /// An ISO 8601 date or time, Unix seconds, or an age such as `90s`, `15m`, `2h`, `7d`; Unix milliseconds.
@@ -142,7 +148,9 @@ enum TimeText {
     }
     if let seconds = Int64(text), seconds >= 0, seconds < 1 << 40 { return seconds * 1000 }
     if let date = try? Date(text, strategy: .iso8601) { return Int64(date.timeIntervalSince1970 * 1000) }
-    if let date = try? Date(text + "T00:00:00Z", strategy: .iso8601) { return Int64(date.timeIntervalSince1970 * 1000) }
+    if let date = try? Date(text + "T00:00:00Z", strategy: .iso8601) {
+      return Int64(date.timeIntervalSince1970 * 1000)
+    }
     return nil
   }
 }

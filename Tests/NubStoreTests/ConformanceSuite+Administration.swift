@@ -40,6 +40,33 @@ extension Promise {
       _ = try maintain(writer, policy, now: Sample.now + 23 * RetentionPolicy.day)
       #expect(try reader.find("old-0") == nil)
     },
+    Promise("retention and questions go on after everything was pruned") { provider in
+      let test = try provider.makeStore(StoreOptions())
+      let writer = try test.makeWriter()
+      let red = try writer.tenant("red")
+      var filter = ResultFilter()
+      filter.tenant = "red"
+      for round in 0..<3 {
+        let now = Sample.now + Int64(round) * 20 * RetentionPolicy.day
+        try writer.commit { batch in
+          for index in 0..<50 {
+            var job = Sample.job("r\(round)-\(index)", tenant: red)
+            job.finishedMilliseconds = now
+            batch.finished.append(job)
+          }
+        }
+        #expect(
+          try test.queries().results(filter, order: .newest, limit: 100, after: nil, budget: .seconds(60))
+            .rows.count
+            == 50)
+        if round == 0 {
+          _ = try test.maintenance().prune(ResultFilter(), dryRun: false) { _ in true }
+        } else {
+          _ = try maintain(writer, RetentionPolicy(), now: now + 8 * RetentionPolicy.day)
+        }
+        #expect(try test.queries().statistics().jobs == 0)
+      }
+    },
     Promise("what a policy keeps forever stays") { provider in
       let test = try provider.makeStore(StoreOptions())
       let writer = try test.makeWriter()

@@ -129,7 +129,7 @@ import Testing
     #expect(statistics.jobsByStatus == ["ok": 2_910, "guest_error": 30, "cancelled": 30, "quarantined": 30])
     #expect(statistics.tenants == 3 && statistics.liveWorkers == ["alpha"])
     #expect(statistics.oldestMilliseconds == Sample.now)
-    let minutes = try queries.throughput(minutes: 5)
+    let minutes = try queries.throughput(minutes: 5, budget: .seconds(60))
     #expect(minutes.count == 5)
     #expect(minutes.allSatisfy { $0.jobs == 60 })
     #expect(minutes.map(\.minute) == minutes.map(\.minute).sorted(by: >))

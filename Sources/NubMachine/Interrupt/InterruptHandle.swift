@@ -17,6 +17,8 @@ public final class InterruptHandle: Sendable {
   /// When the timer should look at this call, nanoseconds of the monotonic clock; `UInt64.max` for never.
   let wakeTime = Atomic<UInt64>(.max)
   private let signal: Int32
+  /// Crash dumps that other threads want of the running call.
+  let dumpRequests = Mutex<[DumpRequest]>([])
 
   init(signal: Int32) { self.signal = signal }
 

@@ -14,6 +14,8 @@ public final class MachineTemplate: Sendable {
   let device: KVMDevice
   let pageTableRoot: UInt64
   let interruptSignal: Int32
+  /// For naming addresses in faults.
+  let symbols: SymbolTable
   private let file: FileDescriptor
 
   /// - Parameter interruptSignal: the signal that interrupts a running vCPU; nil takes the first real-time signal that
@@ -24,6 +26,7 @@ public final class MachineTemplate: Sendable {
   ) throws(MachineError) {
     try configuration.validate()
     self.image = image
+    symbols = SymbolTable(image.elf)
     self.configuration = configuration
     device = try KVMDevice()
     self.interruptSignal = try InterruptSignal.install(interruptSignal)
@@ -50,9 +53,12 @@ public final class MachineTemplate: Sendable {
     guard sealed >= 0 else { throw .system("sealing the template", sealed) }
   }
 
-  /// A read-only view of the template's memory.
+  /// A read-only view of the template's memory; for a debugger a copy that it can put breakpoints into.
   func mapShared() throws(MachineError) -> MappedMemory {
-    try MappedMemory(sharing: file.number, size: Int(space.templateSize), writable: false)
+    if configuration.isDebuggable {
+      return try MappedMemory(copying: file.number, size: Int(space.templateSize))
+    }
+    return try MappedMemory(sharing: file.number, size: Int(space.templateSize), writable: false)
   }
 
   /// Copies a segment's bytes into the memory that stands for it.

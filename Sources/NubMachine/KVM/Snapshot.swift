@@ -1,5 +1,6 @@
 import CKVM
 import NubABI
+import Synchronization
 
 /// A virtual machine's state at one moment: registers, and the pages of the guest slot that are not zero.
 ///
@@ -69,6 +70,10 @@ final class Snapshot: Sendable {
     var bitmap = DirtyBitmap(pages: machine.guestArea.size / Snapshot.pageSize)
     try bitmap.fetch(machine)
     for page in hostWritten { bitmap.insert(Int(page)) }
+    machine.debuggerWrites.withLock { pages in
+      for page in pages { bitmap.insert(Int(page)) }
+      pages = []
+    }
     restorePages(bitmap, machine.guestArea)
 
     var registers = registers

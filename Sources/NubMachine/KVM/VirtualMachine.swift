@@ -2,6 +2,7 @@ import CKVM
 import CNubABI
 import Glibc
 import NubABI
+import Synchronization
 
 /// One KVM virtual machine with one vCPU, ready to run ring 3 from the image's entry point. Used by one thread at a time.
 final class VirtualMachine: Sendable {
@@ -25,6 +26,8 @@ final class VirtualMachine: Sendable {
   let shared: MappedMemory
   let hostArea: MappedMemory
   let guestArea: MappedMemory
+  /// Pages of the guest slot that a debugger has written; KVM's dirty log does not see those.
+  let debuggerWrites = Mutex<Set<UInt32>>([])
 
   init(_ template: MachineTemplate) throws(MachineError) {
     self.template = template

@@ -28,6 +28,11 @@ import Glibc
       size: size, protection: writable ? PROT_READ | PROT_WRITE : PROT_READ, flags: MAP_SHARED, fd: fd)
   }
 
+  /// The pages of a file, writable for this owner alone; what it writes reaches neither the file nor other mappings.
+  init(copying fd: Int32, size: Int) throws(MachineError) {
+    try self.init(size: size, protection: PROT_READ | PROT_WRITE, flags: MAP_PRIVATE, fd: fd)
+  }
+
   private init(size: Int, protection: Int32, flags: Int32, fd: Int32) throws(MachineError) {
     guard let memory = unsafe mmap(nil, size, protection, flags, fd, 0), unsafe memory != mapFailed else {
       throw .system("mmap of \(size) bytes", -errno)

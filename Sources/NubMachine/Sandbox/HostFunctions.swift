@@ -53,6 +53,9 @@ public struct HostFunctions: Sendable {
     entries[id] = Entry(name: name, body: body)
   }
 
+  /// The name of the function `id`.
+  public func name(of id: UInt32) -> String? { entries[id]?.name }
+
   /// The id of the function called `name`.
   public func id(of name: String) -> UInt32? { entries.first { $0.value.name == name }?.key }
 

@@ -13,6 +13,7 @@ struct EntryState {
   /// When the call that is running now was first seen running, and which call that was.
   var callSeen: UInt64 = 0
   var callSeenIndex = 0
+  var observation: EntryObservation
 }
 
 extension Sandbox {
@@ -25,19 +26,23 @@ extension Sandbox {
     sequence = sequence == .max ? 1 : sequence + 1
     unsafe areas.host.pointee.sequence = sequence
     unsafe areas.host.pointee.drained = 0
-    var state = EntryState()
+    var state = EntryState(observation: EntryObservation(template.metrics))
     _ = handle.begin()
     let batch = unsafe Batch(calls: calls, first: first, count: count)
-    switch body {
-    case .machine:
-      runMachine(batch, &state, deliver)
-    case .inProcess(let guest):
-      runInProcess(guest, batch, &state, deliver)
+    GuestSpan.entry(sandbox: id, function: unsafe calls[first].function, count: count) {
+      switch body {
+      case .machine: runMachine(batch, &state, deliver)
+      case .inProcess(let guest): runInProcess(guest, batch, &state, deliver)
+      }
+      return state.error
     }
     let asked = handle.end()
+    handle.refuseDumpRequests()
     log.drain(areas, sandbox: id, to: template.logger)
     releaseLargeAreas()
     if state.error == nil, !state.isDone { state.error = cancellation(asked) }
+    if let error = state.error { recordCrash(error) }
+    state.observation.end(state.error)
     return (state.delivered, state.error)
   }
 
@@ -66,6 +71,8 @@ extension Sandbox {
     // Timing point 2 begins: from here on a signal sets immediate_exit of this vCPU.
     machine.arm()
     defer { machine.disarm() }
+    debugTarget?.willUse()
+    defer { debugTarget?.didUse() }
     scheduleLook(batch, &state, now: nil)
     while true {
       let asked = handle.current()
@@ -83,6 +90,10 @@ extension Sandbox {
       }
       if asked.has(.tick) {
         handle.clearTick()
+        serveDumpRequests()
+        if let debugTarget, debugTarget.stopIsWanted {
+          state.error = outcome(debugTarget.interrupted(), &state)
+        }
         look(batch, &state, deliver)
         if state.error != nil { return }
       }
@@ -92,6 +103,13 @@ extension Sandbox {
         answerDoorbell(copyReason(), batch, &state, deliver)
         if state.error != nil || state.isDone { return }
       case .exception(let vector):
+        if let debugTarget {
+          guard let judged = debugTarget.excepted(vector) else {
+            state.callSeen = monotonicNanoseconds()
+            continue
+          }
+          state.error = outcome(judged, &state)
+        }
         collect(batch, &state, deliver)
         if state.error == nil { state.error = fault(machine.exception(vector: vector), vector: vector) }
         return
@@ -189,6 +207,8 @@ extension Sandbox {
       state.delivered += 1
       state.position = start + ((length + 15) & ~15)
       let microseconds = unsafe UInt32(clamping: header.cycles / max(areas.host.pointee.tsc_khz / 1000, 1))
+      unsafe state.observation.result(
+        status: header.status, cycles: header.cycles, tscKilohertz: areas.host.pointee.tsc_khz)
       deliver(
         index, header.status == 0 ? .returned(bytes) : .guestError(status: header.status, detail: bytes),
         microseconds)
@@ -245,9 +265,10 @@ extension Sandbox {
   }
 
   private func fault(_ exception: ProcessorException?, vector: Int) -> MachineError {
-    guard let exception else {
+    guard var exception else {
       return MachineError(.protocolViolation, "exception \(vector) was reported without a readable frame")
     }
+    if case .machine(let machine) = body { exception.backtrace = machine.backtrace(exception.registers) }
     return MachineError(.fault(exception), "the guest faulted: \(exception)")
   }
 

@@ -14,7 +14,16 @@ extension Sandbox {
       return
     }
     let call = HostCall(argument: argument, sandbox: id, context: context, handle: handle)
-    var (status, answer) = template.hostFunctions.call(function, call)
+    var (status, answer): (UInt32, [UInt8]) = (HostError.failed, [])
+    let name = template.hostFunctions.name(of: function)
+    let began = template.metrics.isEnabled ? monotonicNanoseconds() : 0
+    GuestSpan.hostFunction(name) {
+      (status, answer) = template.hostFunctions.call(function, call)
+      return status
+    }
+    if began != 0 {
+      template.metrics.hostFunction(name, status: status, nanoseconds: monotonicNanoseconds() &- began)
+    }
     if unsafe answer.count > areas.response.count
       || UInt64(answer.count) > template.configuration.maximumResponse
     {

@@ -67,6 +67,8 @@ extension Sandbox {
     switch body {
     case .machine(let machine):
       guard let pristine else { throw MachineError(.poisoned, "the sandbox never started") }
+      debugTarget?.willUse()
+      defer { debugTarget?.didUse() }
       do throws(MachineError) {
         try pristine.restore(machine)
       } catch {

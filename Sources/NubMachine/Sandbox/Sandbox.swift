@@ -20,8 +20,16 @@ public struct Sandbox: ~Copyable, @unchecked Sendable {
   public let template: SandboxTemplate
   /// Handed to host functions with every call. For the owner's own use.
   public var context: (any Sendable)?
+  /// Where dumps of this sandbox go when its guest faults or aborts, see ``SandboxConfiguration/crashDumps``. The owner may
+  /// turn them off, or name another place.
+  public var crashDumps: CrashDumpConfiguration?
+  /// The last dump that was written because of a fault.
+  public internal(set) var lastCrashDump: CrashDump?
   /// Why the sandbox refuses calls; nil while it does not.
-  public internal(set) var poison: MachineError?
+  public internal(set) var poison: MachineError? {
+    didSet { census.set(isPoisoned: poison != nil) }
+  }
+  private var census: SandboxCensus
 
   var body: Body
   let areas: SharedAreas
@@ -34,6 +42,8 @@ public struct Sandbox: ~Copyable, @unchecked Sendable {
   var requestHighWater = 0
   var responseHighWater = 0
   var pristine: Snapshot?
+  var debugTarget: DebugTarget?
+  var debugAttachment: DebugAttachment?
 
   private static let counter = Atomic<UInt64>(0)
 
@@ -61,6 +71,8 @@ public struct Sandbox: ~Copyable, @unchecked Sendable {
       signal = 0
     }
     self.template = template
+    census = SandboxCensus(template.metrics)
+    crashDumps = template.configuration.crashDumps
     self.body = body
     self.areas = areas
     id = Sandbox.counter.wrappingAdd(1, ordering: .relaxed).newValue

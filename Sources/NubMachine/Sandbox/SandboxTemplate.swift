@@ -21,6 +21,7 @@ public final class SandboxTemplate: Sendable {
   public let logger: Logger
   /// What the image offers, sorted by id.
   public let functions: [GuestImage.Function]
+  let metrics = MachineMetrics.current
 
   public var engine: Engine {
     switch kind {

@@ -6,8 +6,13 @@ struct ResultQuery {
   private(set) var arguments: [any DatabaseValueConvertible] = []
   /// The index that finds the filter's rows in the order of recording; nil to go through all rows.
   private(set) var index: String?
+  /// No job before this number, or behind that one, finished at the time that is asked for.
+  private(set) var first = Int64.min
+  private(set) var last = Int64.max
   /// Something in the filter is unknown to this store: no row can match.
   private(set) var isEmpty = false
+  /// The one tenant whose jobs are meant.
+  private(set) var tenant: Int64?
 
   init(_ filter: ResultFilter, _ db: Database) throws {
     try addTenant(filter, db)
@@ -29,8 +34,14 @@ struct ResultQuery {
     if let worker = filter.worker {
       add("j.worker IN (SELECT worker FROM workers WHERE name = ?)", worker)
     }
-    if let since = filter.since { add("j.finished_ms >= ?", since) }
-    if let until = filter.until { add("j.finished_ms < ?", until) }
+    if let since = filter.since {
+      add("j.finished_ms >= ?", since)
+      first = try SequenceSearch.firstJob(finishedSince: since - SequenceSearch.slackMilliseconds, db)
+    }
+    if let until = filter.until {
+      add("j.finished_ms < ?", until)
+      last = try SequenceSearch.firstJob(finishedSince: until + SequenceSearch.slackMilliseconds, db)
+    }
   }
 
   private mutating func addTenant(_ filter: ResultFilter, _ db: Database) throws {
@@ -42,11 +53,7 @@ struct ResultQuery {
       return
     }
     add("j.tenant = ?", tenant)
-    if tenant != 0 {
-      // Said again as the partial index says it: a bound value does not prove it to the planner.
-      conditions.append("j.tenant <> 0")
-      index = "jobs_by_tenant"
-    }
+    self.tenant = tenant
   }
 
   private mutating func addOutcome(_ filter: ResultFilter) throws {
@@ -55,7 +62,13 @@ struct ResultQuery {
       guard let number = Names.number(state, in: Names.states) else {
         throw StoreError(.misuse, "no such state: \(state)")
       }
-      add("j.state = ?", number)
+      // As statuses, which the index of failures holds.
+      switch number {
+      case 1: conditions.append("j.status = 0")
+      case 3: conditions.append("j.status = 6")
+      case 4: conditions.append("j.status = 13")
+      default: conditions.append("j.status NOT IN (0, 6, 13)")
+      }
       if number != 1 { isFailure = true }
     }
     if !filter.statuses.isEmpty {
@@ -65,7 +78,7 @@ struct ResultQuery {
     }
     if isFailure {
       conditions.append("j.status <> 0")
-      if index == nil { index = "jobs_failed" }
+      index = "jobs_failed"
     }
   }
 

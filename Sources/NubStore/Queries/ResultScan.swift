@@ -26,9 +26,11 @@ struct ResultScan {
 
   func run(_ db: Database, after cursor: PageCursor?) throws -> Outcome {
     guard !query.isEmpty,
-      let first = try Int64.fetchOne(db, sql: "SELECT min(seq) FROM jobs"),
-      let last = try Int64.fetchOne(db, sql: "SELECT max(seq) FROM jobs")
+      let lowest = try Int64.fetchOne(db, sql: "SELECT min(seq) FROM jobs"),
+      let highest = try Int64.fetchOne(db, sql: "SELECT max(seq) FROM jobs")
     else { return Outcome(hits: [], next: nil) }
+    let first = max(lowest, query.first)
+    let last = min(highest, query.last)
     return try order == .oldest
       ? ascending(db, from: max(first, (cursor?.position ?? first - 1) + 1), to: last)
       : descending(db, from: min(last, (cursor?.position ?? last + 1) - 1), to: first)
@@ -41,8 +43,17 @@ struct ResultScan {
     let statement = try db.makeStatement(sql: sql)
     var hits: [Hit] = []
     var high = start + 1
-    var window = Self.firstWindow
+    var window = query.tenant == nil ? Self.firstWindow : 1 << JobStatements.spanShift
     while high > first {
+      if let tenant = query.tenant {
+        // Down to the next run of numbers in which this tenant has any.
+        guard
+          let span = try Self.span(
+            of: tenant, "max(span)", "span <= ?", (high - 1) >> JobStatements.spanShift, db)
+        else { return Outcome(hits: hits, next: nil) }
+        high = min(high, (span + 1) << JobStatements.spanShift)
+        if high <= first { break }
+      }
       let low = window >= high - first ? first : high - window
       let began = ContinuousClock.now
       let wanted = isRanked ? limit : limit - hits.count
@@ -65,8 +76,15 @@ struct ResultScan {
     let statement = try db.makeStatement(sql: "SELECT j.seq, \(key) \(query.source) ORDER BY j.seq LIMIT ?")
     var hits: [Hit] = []
     var low = start
-    var window = Self.firstWindow
+    var window = query.tenant == nil ? Self.firstWindow : 1 << JobStatements.spanShift
     while low <= last {
+      if let tenant = query.tenant {
+        guard
+          let span = try Self.span(of: tenant, "min(span)", "span >= ?", low >> JobStatements.spanShift, db)
+        else { return Outcome(hits: hits, next: nil) }
+        low = max(low, span << JobStatements.spanShift)
+        if low > last { break }
+      }
       let high = window > last - low ? last + 1 : low + window
       let began = ContinuousClock.now
       hits += try fetch(statement, low, high, limit - hits.count)
@@ -79,6 +97,14 @@ struct ResultScan {
       window = Self.next(window, took: ContinuousClock.now - began)
     }
     return Outcome(hits: hits, next: low <= last ? PageCursor(position: low - 1) : nil)
+  }
+
+  private static func span(
+    of tenant: Int64, _ which: String, _ bound: String, _ limit: Int64, _ db: Database
+  ) throws -> Int64? {
+    let statement = try db.cachedStatement(
+      sql: "SELECT \(which) FROM job_spans WHERE tenant = ? AND \(bound)")
+    return try Int64.fetchOne(statement, arguments: [tenant, limit])
   }
 
   private var key: String {

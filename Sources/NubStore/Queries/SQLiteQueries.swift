@@ -90,28 +90,34 @@ public final class SQLiteQueries: StoreQueries {
     }
   }
 
-  public func throughput(minutes: Int) throws(StoreError) -> [ThroughputRow] {
-    try read { db in
-      // The view would group everything first; minutes of the newest rows are enough.
-      guard let newest = try Int64.fetchOne(db, sql: "SELECT finished_ms FROM jobs ORDER BY seq DESC LIMIT 1")
-      else {
-        return []
-      }
-      let first = (newest / 60_000 - Int64(max(1, minutes)) + 1) * 60_000
-      let start = try SequenceSearch.firstJob(finishedSince: first, db)
-      return try Row.fetchAll(
-        db,
+  public func throughput(
+    minutes: Int, budget: Duration = .milliseconds(250)
+  ) throws(StoreError) -> [ThroughputRow] {
+    let deadline = ContinuousClock.now + budget
+    return try read { db in
+      guard
+        let newest = try Int64.fetchOne(db, sql: "SELECT finished_ms FROM jobs ORDER BY seq DESC LIMIT 1"),
+        let last = try Int64.fetchOne(db, sql: "SELECT max(seq) FROM jobs")
+      else { return [] }
+      let firstMinute = newest / 60_000 - Int64(max(1, minutes)) + 1
+      let first = try SequenceSearch.firstJob(
+        finishedSince: firstMinute * 60_000 - SequenceSearch.slackMilliseconds, db)
+      let statement = try db.makeStatement(
         sql: """
-          SELECT strftime('%Y-%m-%dT%H:%MZ', finished_ms / 60000 * 60, 'unixepoch'), count(*), sum(status = 0),
-            sum(status <> 0), CAST(avg(queued_us) AS INTEGER), CAST(avg(run_us) AS INTEGER), max(run_us)
-          FROM jobs NOT INDEXED WHERE seq >= ? AND finished_ms >= ? GROUP BY finished_ms / 60000
-          ORDER BY finished_ms / 60000 DESC LIMIT ?
-          """, arguments: [start, first, minutes]
-      ).map {
-        ThroughputRow(
-          minute: $0[0], jobs: $0[1], succeeded: $0[2], failed: $0[3], meanQueuedMicroseconds: $0[4],
-          meanRunMicroseconds: $0[5], maximumRunMicroseconds: $0[6])
+          SELECT finished_ms / 60000, count(*), sum(status = 0), sum(queued_us), sum(run_us), max(run_us)
+          FROM jobs NOT INDEXED WHERE seq >= ? AND seq < ? AND finished_ms >= ? GROUP BY 1
+          """)
+      var tally = ThroughputTally()
+      var high = last + 1
+      while high > first, ContinuousClock.now < deadline {
+        let low = max(first, high - 32_768)
+        for row in try Row.fetchAll(statement, arguments: [low, high, firstMinute * 60_000]) {
+          tally.add(row)
+        }
+        high = low
       }
+      // Time was up: the earliest minute is not whole.
+      return tally.rows(dropEarliest: high > first, limit: minutes)
     }
   }
 
@@ -119,27 +125,5 @@ public final class SQLiteQueries: StoreQueries {
     try read { db in
       try String.fetchAll(db, sql: "PRAGMA integrity_check").filter { $0 != "ok" }
     }
-  }
-}
-
-/// Where in the order of recording a time lies.
-enum SequenceSearch {
-  /// Rows are recorded as jobs finish, in many threads and processes: their times ascend but for this much.
-  private static let slackMilliseconds: Int64 = 600_000
-
-  /// A number such that no job before it, up to the slack, finished at `time` or later.
-  static func firstJob(finishedSince time: Int64, _ db: Database) throws -> Int64 {
-    guard var low = try Int64.fetchOne(db, sql: "SELECT min(seq) FROM jobs"),
-      var high = try Int64.fetchOne(db, sql: "SELECT max(seq) FROM jobs")
-    else { return 0 }
-    let probe = try db.makeStatement(
-      sql: "SELECT seq, finished_ms FROM jobs WHERE seq >= ? ORDER BY seq LIMIT 1")
-    while low < high {
-      let middle = low + (high - low) / 2
-      guard let row = try Row.fetchOne(probe, arguments: [middle]) else { break }
-      let finished: Int64 = row[1]
-      if finished < time - slackMilliseconds { low = (row[0] as Int64) + 1 } else { high = middle }
-    }
-    return low
   }
 }

@@ -16,8 +16,8 @@ public protocol StoreQueries: AnyObject, Sendable {
 
   func statistics() throws(StoreError) -> StoreStatistics
 
-  /// The last minutes in which anything finished, newest first.
-  func throughput(minutes: Int) throws(StoreError) -> [ThroughputRow]
+  /// The last minutes in which anything finished, newest first; as many of them as can be added up within the budget, at least one.
+  func throughput(minutes: Int, budget: Duration) throws(StoreError) -> [ThroughputRow]
 
   /// Caps in the order in which they were filed, newest first.
   func caps(

@@ -4,7 +4,7 @@
 
 /// Places at which the crash tests kill the process, numbered in the order of a commit. They cost nothing in release builds: the
 /// call below is empty there.
-public enum Failpoint: Int, CaseIterable, Sendable {
+package enum Failpoint: Int, CaseIterable, Sendable {
   case locked = 1
   case begun = 2
   case jobInserted = 3

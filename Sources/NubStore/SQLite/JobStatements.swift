@@ -5,6 +5,13 @@ final class JobStatements {
   let recorded: RecordedJobQuery
   private let insert: Statement
   private let insertRequest: Statement
+  private let insertSpan: Statement
+  /// The run of numbers in which each tenant was last seen to have a job.
+  private var spans: [TenantID: Int64] = [:]
+
+  /// Jobs are numbered in runs of 2^10 for the question which of them are a tenant's. An index would answer it too, and would
+  /// write one more page per tenant and commit.
+  static let spanShift: Int64 = 10
 
   init(_ connection: borrowing Connection) throws(StoreError) {
     recorded = try RecordedJobQuery(connection)
@@ -14,9 +21,10 @@ final class JobStatements {
       INSERT INTO jobs(tenant, job_id, verb, function, operand, digest, state, attempts, status, guest_status, worker, engine,
         image, sandbox, queued_us, run_us, accepted_ms, finished_ms, message, result)
       VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)
-      ON CONFLICT(tenant, job_id) DO NOTHING
+      ON CONFLICT(job_id, tenant) DO NOTHING
       """)
     insertRequest = try Statement(connection, "INSERT OR REPLACE INTO requests(seq, request) VALUES(?1, ?2)")
+    insertSpan = try Statement(connection, "INSERT OR IGNORE INTO job_spans(tenant, span) VALUES(?1, ?2)")
   }
 
   /// SQLite takes a row of less than a gigabyte; what comes near it is no job of this protocol.
@@ -48,10 +56,26 @@ final class JobStatements {
     insert.bind(18, job.finishedMilliseconds)
     try insertBytes(of: job)
     guard sqlite3_changes(connection.handle) == 1 else { return false }
+    try noteSpan(of: sqlite3_last_insert_rowid(connection.handle), tenant: job.tenant)
     if job.status != 0, job.request.count > 0 {
       try keepRequest(job.request, seq: sqlite3_last_insert_rowid(connection.handle))
     }
     return true
+  }
+
+  /// What was written since the last commit is gone.
+  func forgetRolledBack() {
+    spans.removeAll(keepingCapacity: true)
+  }
+
+  private func noteSpan(of seq: Int64, tenant: TenantID) throws(StoreError) {
+    let span = seq >> Self.spanShift
+    if spans[tenant] == span { return }
+    insertSpan.bind(1, tenant.rawValue)
+    insertSpan.bind(2, span)
+    try insertSpan.run()
+    if spans.count >= 65_536 { spans.removeAll(keepingCapacity: true) }
+    spans[tenant] = span
   }
 
   /// Binds what is memory of the caller's, and inserts while it is in place.

@@ -15,6 +15,7 @@ final class RetentionStatements {
   private let deleteReferences: Statement
   private let deleteViewers: Statement
   private let deleteCancels: Statement
+  private let deleteSpans: Statement
 
   /// Bytes of caps after which a slice ends, however few rows that was.
   private static let sliceBytes: Int64 = 2 << 20
@@ -42,6 +43,13 @@ final class RetentionStatements {
       """
       DELETE FROM cancels WHERE cancel IN
         (SELECT cancel FROM cancels WHERE requested_ms < ?1 ORDER BY cancel LIMIT ?2)
+      """)
+    // Runs of numbers before the first job that is left, of a few tenants at a time.
+    deleteSpans = try Statement(
+      connection,
+      """
+      DELETE FROM job_spans WHERE tenant BETWEEN ?1 AND ?2
+        AND span < coalesce((SELECT min(seq) FROM jobs) >> \(JobStatements.spanShift), -1)
       """)
   }
 
@@ -77,6 +85,12 @@ final class RetentionStatements {
     try deleteJob.run()
     deleteRequest.bind(1, seq)
     try deleteRequest.run()
+  }
+
+  func removeSpans(ofTenants tenants: ClosedRange<Int64>) throws(StoreError) {
+    deleteSpans.bind(1, tenants.lowerBound)
+    deleteSpans.bind(2, tenants.upperBound)
+    try deleteSpans.run()
   }
 
   // MARK: Caps

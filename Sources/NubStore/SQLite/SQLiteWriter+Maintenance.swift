@@ -1,7 +1,7 @@
 /// How far the writer's house-keeping has come; kept in memory, for all of it can begin anew.
 struct RetentionProgress {
   enum Phase: CaseIterable {
-    case results, failures, caps, cancels
+    case results, failures, spans, caps, cancels
   }
 
   var phase: Phase? = .results
@@ -9,6 +9,7 @@ struct RetentionProgress {
   var lastResult: Int64 = 0
   var lastFailure: Int64 = 0
   var lastCap: Int64 = 0
+  var lastTenant: Int64 = -1
   /// Unix milliseconds before which there is no point in looking again.
   var restUntil: Int64 = 0
 
@@ -16,7 +17,8 @@ struct RetentionProgress {
   mutating func advance() {
     switch phase {
     case .results: phase = .failures
-    case .failures: phase = .caps
+    case .failures: phase = .spans
+    case .spans: phase = .caps
     case .caps: phase = .cancels
     case .cancels, nil: phase = nil
     }
@@ -38,6 +40,7 @@ extension SQLiteWriter {
       }
       progress.phase = .results
       progress.lastCap = 0
+      progress.lastTenant = -1
     }
     guard let phase = progress.phase else { return false }
     let hasMore = try slice(phase, policy, now)
@@ -62,6 +65,14 @@ extension SQLiteWriter {
     case .failures:
       guard let age = policy.failures else { return false }
       return try removeJobs(before: now - age, rows, from: \.lastFailure, failed: true)
+    case .spans:
+      let last = try highestTenant()
+      let tenants = progress.lastTenant + 1...min(progress.lastTenant + 8, max(last, progress.lastTenant + 1))
+      try link.transaction(durable: false) { (_) throws(StoreError) in
+        try retention.removeSpans(ofTenants: tenants)
+      }
+      progress.lastTenant = tenants.upperBound
+      return tenants.upperBound < last
     case .caps:
       guard let age = policy.caps else { return false }
       var cursor = progress.lastCap
@@ -76,6 +87,10 @@ extension SQLiteWriter {
         try retention.removeCancels(before: now - age, rows, connection)
       }
     }
+  }
+
+  private func highestTenant() throws(StoreError) -> Int64 {
+    try link.connection.integer("SELECT max(tenant) FROM tenants")
   }
 
   private func removeJobs(

@@ -69,7 +69,7 @@ enum SchemaV1 {
     );
 
     CREATE TABLE jobs(
-      seq INTEGER PRIMARY KEY,
+      seq INTEGER PRIMARY KEY AUTOINCREMENT,    -- never given twice: cursors and house-keeping rely on it
       tenant INTEGER NOT NULL,
       job_id BLOB NOT NULL,
       verb INTEGER NOT NULL,
@@ -90,10 +90,14 @@ enum SchemaV1 {
       finished_ms INTEGER NOT NULL,
       message TEXT,
       result BLOB,
-      UNIQUE(tenant, job_id)
+      UNIQUE(job_id, tenant)      -- ids first: time-ordered ones append here, however many tenants there are
     );
-    CREATE INDEX jobs_failed ON jobs(seq) WHERE status <> 0;
-    CREATE INDEX jobs_by_tenant ON jobs(tenant, seq) WHERE tenant <> 0;
+    CREATE INDEX jobs_failed ON jobs(seq, status) WHERE status <> 0;
+    CREATE TABLE job_spans(       -- in which runs of 1024 numbers a tenant has jobs; may name runs whose jobs are gone
+      tenant INTEGER NOT NULL,
+      span INTEGER NOT NULL,      -- seq / 1024
+      PRIMARY KEY(tenant, span)
+    ) WITHOUT ROWID;
     CREATE TABLE requests(
       seq INTEGER PRIMARY KEY,    -- of the failed job that this would run again
       request BLOB NOT NULL

@@ -39,11 +39,4 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
   }
 
   public var description: String { (attachment == .bind ? "@" : ">") + address }
-
-  /// Whether other machines could be at the other end.
-  var leavesMachine: Bool {
-    guard address.hasPrefix("tcp://") else { return false }
-    let host = address.dropFirst(6)
-    return !["127.", "localhost:", "[::1]:"].contains { host.hasPrefix($0) }
-  }
 }

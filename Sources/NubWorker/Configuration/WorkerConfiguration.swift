@@ -1,4 +1,5 @@
 public import Logging
+internal import NubSecurity
 
 /// Everything that a worker can be told. Defaults serve one machine; ``validate()`` refuses what cannot work, by name.
 public struct WorkerConfiguration: Sendable {
@@ -8,6 +9,8 @@ public struct WorkerConfiguration: Sendable {
     case direct(Endpoint)
     /// PULL and PUSH: jobs come in at one endpoint and are journaled, replies go out at the other.
     case pipeline(jobs: Endpoint, replies: Endpoint)
+    /// Majordomo workers (RFC 7) at a broker: `slots` for the service, and as many for `SERVICE.WORKER`.
+    case fleet(broker: Endpoint, service: String, slots: Int)
   }
 
   /// Where guest code runs.
@@ -63,6 +66,10 @@ public struct WorkerConfiguration: Sendable {
   public var lingerMilliseconds = 2_000
   /// Allows TCP endpoints off loopback without encryption.
   public var allowsInsecure = false
+  /// Milliseconds between the fleet doors' heartbeats; nil for 2500. The broker's must be similar (RFC 7).
+  public var fleetHeartbeatMilliseconds: UInt64?
+  /// CURVE for TCP endpoints; nil for plaintext.
+  public var curve: CurveConfiguration?
   /// Whether ``Worker/run()`` installs handlers for SIGTERM and SIGINT.
   public var handlesSignals = false
   public var logger = Logger(label: "nub.worker")
@@ -104,11 +111,14 @@ public struct WorkerConfiguration: Sendable {
     try check(
       (0...600_000).contains(lingerMilliseconds),
       "lingerMilliseconds is \(lingerMilliseconds); at most ten minutes are allowed")
-    for endpoint in endpoints where endpoint.leavesMachine && !allowsInsecure {
-      throw WorkerError(
-        .configuration,
-        "\(endpoint.address) can be reached from other machines and is not encrypted; use CURVE keys, or --insecure"
-      )
+    try validateFleets()
+    for endpoint in endpoints {
+      do throws(SecurityError) {
+        try EndpointPolicy.check(
+          endpoint.address, isEncrypted: curve?.encrypts(endpoint) ?? false, allowsInsecure: allowsInsecure)
+      } catch {
+        throw WorkerError(.configuration, error.message)
+      }
     }
   }
 
@@ -117,6 +127,7 @@ public struct WorkerConfiguration: Sendable {
       switch door {
       case .direct(let endpoint): [endpoint]
       case .pipeline(let jobs, let replies): [jobs, replies]
+      case .fleet(let broker, _, _): [broker]
       }
     }
   }

@@ -1,4 +1,5 @@
 internal import DequeModule
+internal import NubSecurity
 
 /// A front door: its sockets, and the replies that they could not take yet. Door thread only.
 final class Door {
@@ -11,6 +12,8 @@ final class Door {
 
   let index: Int
   let kind: Kind
+  /// The keys whose owners may send here; nil for everybody.
+  var authorizedKeys: AuthorizedKeys?
   private let input: OwnedSocket
   /// The same as `input` on a direct door.
   private let output: OwnedSocket

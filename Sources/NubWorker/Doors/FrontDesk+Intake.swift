@@ -19,7 +19,13 @@ extension FrontDesk {
   private func handle(from door: Door) {
     let frames = inbound.frames
     switch decoder.decode(frames, prefix: door.prefixFrames, truncated: inbound.isTruncated) {
-    case .job(let request):
+    case .job(var request):
+      if let refusal = authorize(&request, door) {
+        metrics.refused(refusal.status)
+        return reply(
+          to: Asker(door: door.index, envelope: Envelope(frames, count: request.start), id: request.id),
+          refusal)
+      }
       switch request.action {
       case .call, .putCap: accept(request, frames, door)
       default: answer(request, frames, door)
@@ -91,7 +97,10 @@ extension FrontDesk {
     case .call(let function): work = .call(function: function)
     default: work = .putCap(claim: nil)
     }
-    let rawOptions = journaled ? [UInt8](inbound.frames[request.start + 5]) : []
+    // As journaled they name the tenant that the sender's key stands for: the next start does not know the key.
+    let rawOptions =
+      !journaled
+      ? [] : request.hasKeysTenant ? request.options.json : [UInt8](inbound.frames[request.start + 5])
     let attached = request.capFrames.map { AttachedCap($0, of: &inbound) }
     let frames = inbound.frames
     return Job(

@@ -4,9 +4,12 @@ internal import NubCap
 internal import NubStore
 
 extension FrontDesk {
-  /// Answers the jobs that the committer has recorded.
-  func deliverFinished() {
-    for job in parts.outbox.take() {
+  /// Answers jobs that the committer has recorded, at most `limit` of them: a sender whose peer does not read for long may lose
+  /// what it sent (docs/decisions/0401).
+  func deliverFinished(limit: Int = .max) {
+    finished.append(contentsOf: parts.outbox.take())
+    for _ in 0..<min(limit, finished.count) {
+      let job = finished.removeFirst()
       if job.isStray { continue }
       if let winner = job.winner { finish(job, winner) } else { finish(job) }
     }

@@ -1,5 +1,6 @@
 internal import DequeModule
 internal import Logging
+internal import NubBroker
 internal import NubCap
 internal import NubStore
 
@@ -19,6 +20,7 @@ final class FrontDesk {
     var wakeup: Wakeup
     var shutdown: ShutdownRequest
     var lanes: LaneControl
+    var fleets: [FleetBridge] = []
     var logger: Logger
   }
 
@@ -39,6 +41,8 @@ final class FrontDesk {
   var puts: [PutKey: Job] = [:]
   /// Puts without a claim, which nobody can join: only counted.
   var anonymousPuts = 0
+  /// Recorded, to be answered.
+  var finished: Deque<Job> = []
   /// Received in this round, not looked up yet.
   var candidates: [Candidate] = []
   /// Inherited jobs that may have killed a worker; they run one at a time.
@@ -88,10 +92,12 @@ final class FrontDesk {
     while !isDone {
       // Before the look at what it stands for.
       parts.wakeup.clear()
-      deliverFinished()
+      deliverFinished(limit: limits.roundMessages)
       adoptInherited()
       try flushUnsent()
-      var isBusy = false
+      // Before the doors are read: what arrives behind the signal is refused, not taken.
+      if phase == .serving, parts.shutdown.wish != .none { advance(.now) }
+      var isBusy = !finished.isEmpty
       for door in parts.doors where takes(door) { if try receive(from: door) { isBusy = true } }
       admit()
       let now = Monotonic.now
@@ -156,6 +162,8 @@ final class FrontDesk {
     if phase == .serving, wish != .none {
       parts.logger.info("draining", metadata: ["in_flight": "\(inFlight)"])
       phase = .draining(until: now + Milliseconds(limits.drainMilliseconds))
+      // The broker looks for other workers at once, instead of being refused job by job.
+      for fleet in parts.fleets { fleet.drain() }
     }
     guard case .draining(let deadline) = phase, wish == .atOnce || now >= deadline else { return }
     giveBackWaiting()

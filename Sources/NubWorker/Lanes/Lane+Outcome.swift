@@ -23,7 +23,9 @@ extension Lane {
       outcome = JobOutcome(.guestError, message: message)
       outcome.guestStatus = status
     case .unknownFunction:
-      outcome = JobOutcome(.unknownFunction, message: "the guest has no function with this id")
+      let name = if case .call(let function) = job.work { "\(function)" } else { "with this id" }
+      outcome = JobOutcome(
+        .unknownFunction, message: "the guest has no function \(name); `ping` lists those it has")
     case .capsMissing(let hashes):
       outcome = JobOutcome(.capMissing, hashes.flatMap(\.bytes))
     case .tooLarge(let message):

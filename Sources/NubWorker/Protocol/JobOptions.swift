@@ -15,3 +15,19 @@ struct JobOptions: Sendable {
   /// W3C trace context: version, trace id, parent id, flags; 55 bytes in version 00.
   var traceparent: ShortBytes?
 }
+
+extension JobOptions {
+  /// The options as an object again, for the journal: what a worker understands of them, and nothing else.
+  var json: [UInt8] {
+    var members: [String] = []
+    func text(_ bytes: ShortBytes) -> String { JSONText.quoted(String(decoding: bytes.array, as: UTF8.self)) }
+    if let deadlineMilliseconds { members.append("\"deadline_ms\":\(deadlineMilliseconds)") }
+    if let expiresAtMilliseconds { members.append("\"expires_at_ms\":\(expiresAtMilliseconds)") }
+    if !tenant.isEmpty { members.append("\"tenant\":\(text(tenant))") }
+    if priority != 5 { members.append("\"priority\":\(priority)") }
+    if fresh { members.append("\"fresh\":true") }
+    if !caps.isEmpty { members.append("\"caps\":[\(caps.map { "\"\($0.hex)\"" }.joined(separator: ","))]") }
+    if let traceparent { members.append("\"traceparent\":\(text(traceparent))") }
+    return Array("{\(members.joined(separator: ","))}".utf8)
+  }
+}

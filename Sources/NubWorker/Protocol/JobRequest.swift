@@ -29,6 +29,8 @@ struct JobRequest: Sendable {
   var action: Action
   var id: ShortBytes
   var options: JobOptions
+  /// Whether the tenant in `options` is the one that the sender's key is bound to, and was not named by the sender.
+  var hasKeysTenant = false
   /// The index of `NUB1`; the frames before it go in front of the reply.
   var start: Int
   /// How many caps follow from frame `start + 6` on.

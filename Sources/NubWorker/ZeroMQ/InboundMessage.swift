@@ -69,6 +69,13 @@ struct InboundMessage: ~Copyable {
   /// The frames that were kept; good until the next ``receive(from:)`` or ``releaseLargeFrames()``.
   var frames: FrameList { FrameList(UnsafeBufferPointer(start: views, count: count)) }
 
+  /// What the ZAP handler called the connection that the message came by (RFC 27); nil where nobody was asked.
+  var userID: String? {
+    // The last frame is the peer's own; a ROUTER made the first.
+    guard count > 0, let text = zmq_msg_gets(slots + (count - 1), "User-Id") else { return nil }
+    return String(cString: text)
+  }
+
   /// Takes a frame out, without copying it if it has more than 33 bytes; the list shows it empty afterwards.
   mutating func take(_ index: Int) -> Message {
     views[index] = UnsafeRawBufferPointer(start: nil, count: 0)

@@ -21,8 +21,10 @@ extension Socket {
   func apply(_ options: SocketOptions) throws(ZMQError) {
     // -1, the library's default, hangs at exit for as long as a peer is away; 0 throws replies away that were just sent.
     try set(ZMQ_LINGER, options.lingerMilliseconds)
-    // Without it, messages are queued for connections that do not exist yet, and are lost if they never do.
-    try set(ZMQ_IMMEDIATE, Int32(1))
+    // Off, on purpose. On, libzmq throws a connecting socket's pipe away when the peer disconnects, with what has arrived and was not
+    // read yet, and aborts the process if it was being read (fq.cpp, "!_more"). Off, the pipe outlives the connection: a collector
+    // that restarts gets the replies that wait for it.
+    try set(ZMQ_IMMEDIATE, Int32(0))
     // TCP alone notices a vanished peer after hours; ZMTP 3.1 pings notice in seconds (RFC 37).
     try set(ZMQ_HEARTBEAT_IVL, options.heartbeatMilliseconds)
     try set(ZMQ_HEARTBEAT_TIMEOUT, options.heartbeatMilliseconds &* 3)

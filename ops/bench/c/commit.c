@@ -58,13 +58,12 @@ static double cpu(void) {
 static const char *const schema =
     "CREATE TABLE journal(batch INTEGER PRIMARY KEY, worker INTEGER, attempts INTEGER NOT NULL, count INTEGER NOT NULL,"
     " jobs BLOB NOT NULL);"
-    "CREATE TABLE jobs(seq INTEGER PRIMARY KEY, tenant INTEGER NOT NULL, job_id BLOB NOT NULL, verb INTEGER NOT NULL,"
+    "CREATE TABLE jobs(seq INTEGER PRIMARY KEY AUTOINCREMENT, tenant INTEGER NOT NULL, job_id BLOB NOT NULL, verb INTEGER NOT NULL,"
     " function INTEGER, operand BLOB, digest BLOB NOT NULL, state INTEGER NOT NULL, attempts INTEGER NOT NULL,"
     " status INTEGER NOT NULL, guest_status INTEGER, worker INTEGER NOT NULL, engine INTEGER NOT NULL, image INTEGER,"
     " sandbox INTEGER NOT NULL, queued_us INTEGER NOT NULL, run_us INTEGER NOT NULL, accepted_ms INTEGER NOT NULL,"
-    " finished_ms INTEGER NOT NULL, message TEXT, result BLOB, UNIQUE(tenant, job_id));"
-    "CREATE INDEX jobs_failed ON jobs(seq) WHERE status <> 0;"
-    "CREATE INDEX jobs_by_tenant ON jobs(tenant, seq) WHERE tenant <> 0;";
+    " finished_ms INTEGER NOT NULL, message TEXT, result BLOB, UNIQUE(job_id, tenant));"
+    "CREATE INDEX jobs_failed ON jobs(seq, status) WHERE status <> 0;";
 
 int main(int argc, char **argv) {
   if (argc < 3) {
@@ -75,7 +74,7 @@ int main(int argc, char **argv) {
   long batch = argc > 3 ? atol(argv[3]) : 256;
   long size = argc > 4 ? atol(argv[4]) : 64;
   int full = argc > 5 ? strcmp(argv[5], "normal") != 0 : 1;
-  long checkpoint_bytes = argc > 6 ? atol(argv[6]) : 32L << 20;
+  long checkpoint_bytes = argc > 6 ? atol(argv[6]) : 16L << 20;
   if (jobs < 1 || batch < 1 || size < 0) return 2;
 
   check(sqlite3_open_v2(argv[1], &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, 0), argv[1]);
@@ -90,7 +89,7 @@ int main(int argc, char **argv) {
       "INSERT INTO jobs(tenant, job_id, verb, function, operand, digest, state, attempts, status, guest_status, worker, engine,"
       " image, sandbox, queued_us, run_us, accepted_ms, finished_ms, message, result)"
       " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)"
-      " ON CONFLICT(tenant, job_id) DO NOTHING");
+      " ON CONFLICT(job_id, tenant) DO NOTHING");
   sqlite3_stmt *add = prepare("INSERT OR REPLACE INTO journal(batch, worker, attempts, count, jobs) VALUES(?1, ?2, ?3, ?4, ?5)");
   sqlite3_stmt *drop = prepare("DELETE FROM journal WHERE batch = ?1");
 

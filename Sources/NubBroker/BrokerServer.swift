@@ -1,0 +1,165 @@
+internal import Glibc
+public import Logging
+public import NubSecurity
+public import NubZMQ
+internal import Synchronization
+
+/// A ``Broker`` on a ROUTER socket: clients and workers meet at the same endpoints. `run` serves on the calling thread.
+public struct BrokerServer: ~Copyable {
+  /// What the socket may take from one peer, and how long a stop waits. Times in milliseconds.
+  public struct Options: Sendable {
+    /// The largest frame in bytes; a peer that sends a larger one is cut off.
+    public var frameBytes = (16 << 20) + (64 << 10)
+    /// The largest message in bytes, and its frames: envelope, job and caps.
+    public var message = Multipart.Limits(frames: 8 + 6 + 256 + 8, bytes: 64 << 20)
+    /// How long a stop waits for what workers have in hand.
+    public var drain: UInt64 = 10_000
+    /// Between lines of statistics in the log; 0 for none.
+    public var logStatistics: UInt64 = 60_000
+    public init() {}
+  }
+
+  /// Stops a server, from any thread or signal handler.
+  public final class Stopper: Sendable {
+    let waker: Waker
+    private let wishes = Atomic<Int>(0)
+
+    public init() throws(ZMQError) { waker = try Waker() }
+
+    /// The first call drains, a second one ends at once.
+    public func stop() {
+      wishes.add(1, ordering: .relaxed)
+      waker.wake()
+    }
+
+    var count: Int { wishes.load(ordering: .relaxed) }
+  }
+
+  /// The endpoints as bound, with wildcards resolved.
+  public let endpoints: [String]
+  private var broker: Broker
+  private var socket: Socket
+  /// `nil`: everybody is admitted, with every role.
+  private let authenticator: Authenticator?
+  private let stopper: Stopper
+  private let options: Options
+  private let logger: Logger
+  private let heartbeat: UInt64
+
+  /// Binds the endpoints.
+  ///
+  /// - Parameters:
+  ///   - curve: keys for CURVE, and the handler that admits peers; must be of the same `context`.
+  public init(
+    context: Context, endpoints: [String], configuration: BrokerConfiguration = BrokerConfiguration(),
+    options: Options = Options(), curve: (server: CurveServer, authenticator: Authenticator)? = nil,
+    stopper: Stopper, logger: Logger
+  ) throws(ZMQError) {
+    var socket = try Socket(context, .router)
+    try Self.configure(&socket, options)
+    if let curve { try curve.server.apply(to: &socket) }
+    var bound: [String] = []
+    for endpoint in endpoints {
+      try socket.bind(endpoint)
+      bound.append(try socket.lastEndpoint())
+    }
+    self.endpoints = bound
+    self.socket = socket
+    self.options = options
+    self.stopper = stopper
+    self.logger = logger
+    authenticator = curve?.authenticator
+    heartbeat = configuration.heartbeat
+    broker = Broker(configuration)
+  }
+
+  private static func configure(_ socket: inout Socket, _ options: Options) throws(ZMQError) {
+    // Replies that have just been sent may leave; nothing hangs at exit.
+    try socket.set(.linger, 1_000)
+    // A peer that is gone or does not read is an error to act on, and never a wait: it stalls nobody else.
+    try socket.set(.routerMandatory, 1)
+    // A new connection never takes over the routing id, and with it the replies, of one that exists.
+    try socket.set(.routerHandover, 0)
+    try socket.set(.maxMessageSize, Int64(options.frameBytes))
+    // Per peer. The broker's own queues are the ones that are meant to fill.
+    try socket.set(.receiveHighWaterMark, 64)
+    try socket.set(.sendHighWaterMark, 1_000)
+    try socket.set(.handshakeInterval, 10_000)
+    // ZMTP's own heartbeats (RFC 37) find dead clients, for which MDP has none.
+    try socket.set(.heartbeatInterval, 5_000)
+    try socket.set(.heartbeatTimeout, 15_000)
+    try socket.set(.heartbeatTTL, 15_000)
+    try socket.set(.backlog, 1_024)
+  }
+
+  /// Serves until it is stopped.
+  public mutating func run() throws(ZMQError) {
+    var poll = PollSet()
+    let item = poll.add(socket, for: .readable)
+    poll.add(fileDescriptor: stopper.waker.fileDescriptor, for: .readable)
+    var nextLog = Self.now.monotonic &+ options.logStatistics
+    var drained: UInt64?
+    while true {
+      let now = Self.now
+      broker.tick(at: now)
+      try flush()
+      if drained == nil, stopper.count > 0 {
+        logger.info("draining")
+        broker.drain()
+        drained = now.monotonic &+ options.drain
+        try flush()
+      }
+      if let drained, broker.isIdle || now.monotonic >= drained || stopper.count > 1 { break }
+      if options.logStatistics > 0, now.monotonic >= nextLog {
+        logger.info("statistics", metadata: ["state": "\(broker.statistics(at: now))"])
+        nextLog = now.monotonic &+ options.logStatistics
+      }
+      let wait = broker.deadline > now.monotonic ? broker.deadline - now.monotonic : 0
+      _ = try poll.wait(milliseconds: Int(clamping: min(wait, heartbeat)))
+      stopper.waker.clear()
+      if poll.readiness(item).contains(.readable) { try receive() }
+    }
+    broker.disconnectWorkers()
+    try flush()
+    logger.info("stopped", metadata: ["state": "\(broker.statistics(at: Self.now))"])
+  }
+
+  /// Takes what has arrived, up to a round's share: time must pass for heartbeats and deadlines under any load.
+  private mutating func receive() throws(ZMQError) {
+    let now = Self.now
+    for _ in 0..<256 {
+      guard let message = try Multipart.receive(from: &socket, options.message) else { return }
+      let principal =
+        authenticator.map { $0.keys.principal(forUserID: message.property("User-Id")) } ?? .anonymous
+      broker.receive(message, from: principal, at: now)
+      try flush()
+    }
+  }
+
+  private mutating func flush() throws(ZMQError) {
+    while let outbound = broker.nextOutbound() {
+      do throws(ZMQError) {
+        let head = [outbound.peer] + outbound.head
+        let sent =
+          if let body = outbound.body {
+            try body.send(on: &socket, head: head, from: outbound.bodyStart)
+          } else {
+            try socket.send(frames: head, wait: false)
+          }
+        if !sent { broker.undeliverable(outbound, at: Self.now) }
+      } catch  where error.code == .hostUnreachable {
+        broker.undeliverable(outbound, at: Self.now)
+      }
+    }
+  }
+
+  private static var now: BrokerTime {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    var wall = timespec()
+    clock_gettime(CLOCK_REALTIME, &wall)
+    return BrokerTime(
+      monotonic: UInt64(time.tv_sec) * 1_000 + UInt64(time.tv_nsec) / 1_000_000,
+      unix: Int64(wall.tv_sec) * 1_000 + Int64(wall.tv_nsec) / 1_000_000)
+  }
+}

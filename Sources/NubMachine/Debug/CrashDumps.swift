@@ -1,0 +1,59 @@
+import Foundation
+
+/// Where crash dumps go and how much room they may take.
+///
+/// A dump holds everything that a guest had in memory, a tenant's data included: the files are readable by their owner
+/// alone, and nothing is written unless a directory is named.
+public struct CrashDumpConfiguration: Sendable, Equatable {
+  /// An existing directory.
+  public var directory: String
+  /// The most bytes of one dump. What matters most goes in first: registers, stack, the image's data.
+  public var sizeLimit: UInt64 = 256 << 20
+  /// How many dumps are kept; the oldest go.
+  public var keep = 16
+
+  public init(directory: String) { self.directory = directory }
+
+  func validate() throws(MachineError) {
+    var isDirectory: ObjCBool = false
+    guard unsafe FileManager.default.fileExists(atPath: directory, isDirectory: &isDirectory),
+      isDirectory.boolValue,
+      FileManager.default.isWritableFile(atPath: directory)
+    else {
+      throw MachineError(
+        .configurationInvalid, "\(directory) is not a directory that crash dumps can be written to")
+    }
+    guard sizeLimit >= 1 << 20 else {
+      throw MachineError(.configurationInvalid, "sizeLimit of crash dumps is \(sizeLimit); at least 1 MiB")
+    }
+    guard keep >= 1, keep <= 100_000 else {
+      throw MachineError(.configurationInvalid, "keep of crash dumps is \(keep); 1 to 100000")
+    }
+  }
+
+  // Only files that look like this are ever deleted.
+  private static let prefix = "nub-guest-"
+  private static let suffix = ".core"
+
+  /// A file for a new dump. Names sort by time.
+  func newPath(sandbox: UInt64) -> String {
+    let time = Int64(Date().timeIntervalSince1970 * 1_000_000)
+    return "\(directory)/\(Self.prefix)\(time)-\(getpid())-\(sandbox)\(Self.suffix)"
+  }
+
+  /// Deletes the oldest dumps beyond ``keep``.
+  func prune() {
+    guard let names = try? FileManager.default.contentsOfDirectory(atPath: directory) else { return }
+    let dumps = names.filter { $0.hasPrefix(Self.prefix) && $0.hasSuffix(Self.suffix) }.sorted()
+    for name in dumps.dropLast(keep) { unsafe unlink("\(directory)/\(name)") }
+  }
+}
+
+/// A crash dump that has been written.
+public struct CrashDump: Sendable, Equatable {
+  public var path: String
+  /// Bytes of the file.
+  public var size: UInt64
+  /// True where the size limit left some memory out.
+  public var isTruncated: Bool
+}

@@ -1,0 +1,124 @@
+"""Makes docs/performance.md and its plots of what `nub bench --json` and the peers have measured.
+
+    plot.py RESULTS.json PEERS.json DOCS      PEERS.json may be missing
+"""
+
+import json
+import os
+import sys
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as pyplot  # noqa: E402
+
+# Figure, what is held against the target (its value or its ratio), the comparison, the target.
+TARGETS = [
+    ("call", "ratio", "<=", 1.15), ("call_batch_256", "value", "<=", 1), ("sandbox_create", "ratio", "<=", 1.5),
+    ("pool_take", "value", "<=", 10), ("restore_16_pages", "value", "<=", 150), ("hash_1mib", "value", ">=", 250),
+    ("commit_256", "ratio", "<=", 1.5), ("pipeline", "ratio", ">=", 0.15), ("pipeline", "value", ">=", 60_000),
+    ("latency_p50", "ratio", "<=", 1.4), ("soak_cpu", "ratio", "<=", 1.2), ("pipeline_memory", "value", "<=", 100),
+    ("soak_memory", "value", "<=", 100),
+]
+
+
+def short(number):
+    if number is None:
+        return "–"
+    return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}"
+
+
+def bars(path, title, subtitle, unit, names, values, lows, highs, logarithmic=False):
+    figure, axes = pyplot.subplots(figsize=(9, 0.45 * len(names) + 1.7))
+    errors = [[v - l for v, l in zip(values, lows)], [h - v for v, h in zip(values, highs)]]
+    axes.barh(names, values, xerr=errors, color="#3b6ea5", ecolor="#222222", capsize=3)
+    if logarithmic:
+        axes.set_xscale("log")
+    axes.invert_yaxis()
+    axes.set_xlabel(unit)
+    axes.set_title(f"{title}\n", loc="left", fontsize=12)
+    axes.text(0, 1.02, subtitle, transform=axes.transAxes, fontsize=7, color="#555555")
+    for index, value in enumerate(values):
+        axes.text(highs[index], index, "  " + short(value), va="center", fontsize=8)
+    axes.margins(x=0.18)
+    figure.tight_layout()
+    figure.savefig(path, dpi=130)
+    pyplot.close(figure)
+
+
+def main():
+    results_path, peers_path, docs = sys.argv[1:]
+    with open(results_path) as file:
+        report = json.load(file)
+    machine, results = report["machine"], report["results"]
+    peers = []
+    if os.path.exists(peers_path):
+        with open(peers_path) as file:
+            peers = json.load(file)["results"]
+    by_name = {result["name"]: result for result in results}
+    images = os.path.join(docs, "images")
+    os.makedirs(images, exist_ok=True)
+    where = (f"{machine['cores']} cores of {machine['processor']}, {machine['memoryGiB']} GiB, Linux {machine['kernel']}, "
+             f"KVM: {machine['kvm']}, {machine['fileSystem']}, libzmq {machine['libzmq']}, {machine['date'][:10]}")
+    plots = []
+
+    def plot(name, title, unit, chosen, logarithmic=False):
+        chosen = [result for result in chosen if result]
+        if chosen:
+            bars(os.path.join(images, f"{name}.png"), title, where, unit, [result["name"] for result in chosen],
+                 [result["value"] for result in chosen], [result["low"] for result in chosen],
+                 [result["high"] for result in chosen], logarithmic)
+            plots.append((name, title))
+
+    plot("throughput", "Jobs per second, 64-byte echo, every result on disk before its reply unless said", "jobs/s",
+         [result for result in results if result["unit"] == "jobs/s"])
+    plot("peers", "The same payload through what a user might take instead (log scale)", "jobs/s",
+         [by_name.get("pipeline")] + peers if peers else [], True)
+    plot("cpu", "CPU time of the worker, all its threads", "CPU seconds per million jobs",
+         [result for result in results if result["name"].endswith("_cpu") and "million" in result["unit"]])
+    plot("latency", "One job at a time through the direct door, and what it cannot do without", "µs",
+         [result for result in results if result["name"].startswith("latency") and result["unit"] == "µs"], True)
+    machine_names = ["call", "pool_take", "restore_16_pages", "interrupt_p50", "interrupt_p99"]
+    plot("machine", "Sandboxes", "µs", [by_name.get(name) for name in machine_names])
+
+    lines = ["# Performance", "",
+             "Made by `ops/bench/run`; do not edit. Every figure is the median of several rounds, run in turn with its baseline; "
+             "low and high are the slowest and the fastest round. Ratio is value over baseline.", "",
+             f"Machine: {where}; load {machine['load']} when the run began (other work on the machine makes figures worse; "
+             "ratios suffer less).", "",
+             "Jobs are calls of the guest's echo with 64 bytes, time-ordered ids, five frames in and six out over ipc; producer, "
+             "worker and collector are processes of their own and share the cores. Baselines: a libzmq echo of the same frames "
+             "(whole way), the same work on the bare KVM API from C (sandboxes), the same statements from C on sqlite3 (store).", ""]
+    if results:
+        lines += ["## Targets", "", "| figure | target | measured | met |", "|---|---|---|---|"]
+        for name, what, comparison, target in TARGETS:
+            result = by_name.get(name)
+            measured = result and result[what]
+            if measured is None:
+                continue
+            met = measured <= target if comparison == "<=" else measured >= target
+            unit = " × its baseline" if what == "ratio" else f" {result['unit']}"
+            sign = "≤" if comparison == "<=" else "≥"
+            lines.append(f"| `{name}` | {sign} {short(target)}{unit} | {short(measured)} | {'yes' if met else '**no**'} |")
+        celery = next((peer for peer in peers if peer["name"] == "peer_celery_redis"), None)
+        if celery and "pipeline" in by_name:
+            times = by_name["pipeline"]["value"] / celery["value"]
+            lines.append(f"| `pipeline` against Celery with Redis | ≥ 100 times | {short(times)} | {'yes' if times >= 100 else '**no**'} |")
+        lines.append("")
+    lines += ["## Figures", "", "| figure | value | unit | low | high | baseline | ratio |", "|---|--:|---|--:|--:|--:|--:|"]
+    for result in results + peers:
+        cells = [short(result[key]) for key in ("low", "high", "baseline", "ratio")]
+        lines.append(f"| `{result['name']}` | {short(result['value'])} | {result['unit']} | " + " | ".join(cells) + " |")
+    lines += ["", "Peers: Celery with Redis (no disk), and pyzmq workers that run each job in a bubblewrap sandbox of its own or in a new "
+              "WebAssembly instance; one worker process per core. None of them stores results on disk before it replies.", "",
+              "## Plots", ""]
+    for name, title in plots:
+        lines += [f"![{title}](images/{name}.png)", ""]
+    notes = os.path.join(docs, "performance-notes.md")
+    if os.path.exists(notes):
+        lines += ["What bounds the figures, and what was tried: [performance-notes.md](performance-notes.md).", ""]
+    with open(os.path.join(docs, "performance.md"), "w") as file:
+        file.write("\n".join(lines))
+
+
+main()
