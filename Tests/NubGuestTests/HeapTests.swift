@@ -83,6 +83,41 @@ import Testing
     #expect(all != nil)
   }
 
+  @Test func zeroedMemoryIsZeroWhateverWasThereBefore() {
+    let region = Region(1 << 20)
+    guard var heap = Heap(region: region.base, size: region.size) else {
+      Issue.record("no heap")
+      return
+    }
+    var random = Random(state: 9)
+    var blocks: [UnsafeMutableRawPointer] = []
+    for _ in 0..<3_000 {
+      let size = Int.random(in: 0...20_000, using: &random)
+      let alignment = 16 << Int.random(in: 0...4, using: &random)
+      let isZeroed = Bool.random(using: &random)
+      let found =
+        isZeroed
+        ? heap.allocateZeroed(size: size, alignment: alignment)
+        : heap.allocate(size: size, alignment: alignment)
+      if let found {
+        let bytes = UnsafeMutableRawBufferPointer(start: found, count: size)
+        if isZeroed, let first = memchrNot(bytes) { Issue.record("byte \(first) of \(size) is not zero") }
+        memset(found, 0xee, Heap.usableSize(found))
+        blocks.append(found)
+      }
+      if blocks.count > 20 || found == nil, !blocks.isEmpty {
+        heap.release(blocks.remove(at: Int.random(in: 0..<blocks.count, using: &random)))
+      }
+    }
+  }
+
+  /// Where the first byte that is not zero lies; compares the bytes with themselves, moved by one.
+  private func memchrNot(_ bytes: UnsafeMutableRawBufferPointer) -> Int? {
+    guard let base = bytes.baseAddress, bytes.count > 0 else { return nil }
+    if bytes[0] == 0, memcmp(base, base + 1, bytes.count - 1) == 0 { return nil }
+    return bytes.firstIndex { $0 != 0 }
+  }
+
   @Test func randomUseKeepsBlocksApart() {
     let region = Region(2 << 20)
     guard var heap = Heap(region: region.base, size: region.size) else {

@@ -43,6 +43,11 @@ public func nubHeapAllocate(_ size: Int, _ alignment: Int) -> UnsafeMutableRawPo
   heap?.allocate(size: size, alignment: alignment)
 }
 
+@c(nub_heap_allocate_zeroed)
+public func nubHeapAllocateZeroed(_ size: Int, _ alignment: Int) -> UnsafeMutableRawPointer? {
+  heap?.allocateZeroed(size: size, alignment: alignment)
+}
+
 @c(nub_heap_release)
 public func nubHeapRelease(_ pointer: UnsafeMutableRawPointer?) {
   if let pointer { heap?.release(pointer) }

@@ -76,6 +76,7 @@ double ceil(double value) {
 
 // The allocation functions. Sizes are bounded by the allocator, which refuses what is larger than the heap.
 void *nub_heap_allocate(size_t size, size_t alignment);
+void *nub_heap_allocate_zeroed(size_t size, size_t alignment);
 void nub_heap_release(void *pointer);
 size_t nub_heap_usable(void *pointer);
 
@@ -93,8 +94,7 @@ int posix_memalign(void **result, size_t alignment, size_t size) {
 void *calloc(size_t count, size_t size) {
   size_t bytes;
   if (__builtin_mul_overflow(count, size, &bytes)) return NULL;
-  void *memory = nub_heap_allocate(bytes, 16);
-  return memory ? memset(memory, 0, bytes) : NULL;
+  return nub_heap_allocate_zeroed(bytes, 16);
 }
 
 void *realloc(void *pointer, size_t size) {

@@ -31,6 +31,9 @@ public struct Heap: ~Copyable {
   private let heads: UnsafeMutablePointer<UnsafeMutableRawPointer?>
   private let secondLevel: UnsafeMutablePointer<UInt32>
   private var firstLevel: UInt64 = 0
+  /// From here to the end of the region nothing was written but what ``insert`` leaves in a free block, see
+  /// ``allocateZeroed(size:alignment:)``.
+  private var untouched: UnsafeMutableRawPointer
 
   /// Takes over `size` bytes of zeroed memory at `region`, aligned to 16. Returns nil when it is too small to be useful.
   public init?(region: UnsafeMutableRawPointer, size: Int) {
@@ -44,6 +47,7 @@ public struct Heap: ~Copyable {
     self.heads = region.assumingMemoryBound(to: UnsafeMutableRawPointer?.self)
     self.secondLevel = (region + headBytes).assumingMemoryBound(to: UInt32.self)
     statistics.size = UInt64(usable)
+    untouched = region + bookkeeping
 
     let first = region + bookkeeping
     setWord(first, UInt64(usable))
@@ -64,7 +68,21 @@ public struct Heap: ~Copyable {
     statistics.used &+= UInt64(taken + Heap.headerSize)
     statistics.peak = max(statistics.peak, statistics.used)
     statistics.allocations &+= 1
+    // Behind it lies at most the header and the links of what was cut off.
+    untouched = max(untouched, Heap.next(block, size: taken) + 2 * Heap.headerSize)
     return block + Heap.headerSize
+  }
+
+  /// Zeroed memory. What has never been handed out is zero already, as it came from the host, and is not written: a page
+  /// of a large table that nobody uses costs nothing.
+  public mutating func allocateZeroed(size: Int, alignment: Int = 16) -> UnsafeMutableRawPointer? {
+    let before = untouched
+    guard let memory = allocate(size: size, alignment: alignment) else { return nil }
+    let old = before > memory ? min(memory.distance(to: before), size) : 0
+    // The links of the free block that this was.
+    let dirty = min(max(old, 2 * Heap.headerSize), Heap.usableSize(memory))
+    unsafe memory.initializeMemory(as: UInt8.self, repeating: 0, count: dirty)
+    return memory
   }
 
   /// Gives back what ``allocate(size:alignment:)`` returned.
