@@ -36,7 +36,11 @@ int64_t nub_bench_echo(const nub_bench_machine *m, const void *payload, uint32_t
     host->call_count = batch;
     host->request_length = (uint64_t)batch * step;
     host->drained = 0;
-    if (ioctl(m->vcpu, KVM_RUN, 0) < 0) return -errno;
+    while (ioctl(m->vcpu, KVM_RUN, 0) < 0) {
+      // A signal that came late for the turn before.
+      if (errno != EINTR) return -errno;
+      run->immediate_exit = 0;
+    }
     if (run->exit_reason != KVM_EXIT_IO || guest->reason != NUB_DOORBELL_BATCH_DONE) return -EPROTO;
     const uint8_t *from = m->result;
     for (uint32_t i = 0; i < batch; i++) {

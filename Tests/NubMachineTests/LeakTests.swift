@@ -1,0 +1,88 @@
+import Foundation
+import NubABI
+import Testing
+
+@testable import NubMachine
+
+@Suite(.needsKVM) struct LeakTests {
+  /// In a process of its own, where nothing else opens files or starts threads.
+  @Test func creatingCallingAndDroppingLeavesNothingBehind() async {
+    await #expect(processExitsWith: .success) {
+      struct Usage {
+        var files = 0
+        var threads = 0
+        var mappings = 0
+        var kilobytes = 0
+
+        static func now() throws -> Usage {
+          var usage = Usage()
+          usage.files = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count
+          usage.threads = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/task").count
+          let maps = try String(contentsOfFile: "/proc/self/maps", encoding: .utf8)
+          usage.mappings = maps.split(separator: "\n").count
+          let memory = try String(contentsOfFile: "/proc/self/statm", encoding: .utf8)
+          usage.kilobytes = (Int(memory.split(separator: " ")[1]) ?? 0) * 4
+          return usage
+        }
+      }
+      let isLong = ProcessInfo.processInfo.environment["NUB_LONG_TESTS"] == "1"
+      let template = try Support.template.get()
+      let payload = Support.bytes(count: 1 << 16)
+      func cycle(_ index: Int) throws {
+        var sandbox = try template.makeSandbox()
+        _ = try sandbox.call(FunctionID.echo, payload)
+        if index % 5 == 0 { _ = try? sandbox.call(FunctionID.fault, [0]) }
+        if index % 7 == 0 { try sandbox.restore() }
+      }
+      for index in 0..<40 { try cycle(index) }
+      let before = try Usage.now()
+      for index in 0..<(isLong ? 10_000 : 260) { try cycle(index) }
+      let after = try Usage.now()
+      let isFlat =
+        after.files <= before.files && after.threads <= before.threads
+        && after.mappings <= before.mappings + 8
+        && after.kilobytes <= before.kilobytes + 4096
+      if !isFlat { FileHandle.standardError.write(Data("before \(before)\nafter \(after)\n".utf8)) }
+      exit(isFlat ? 0 : 1)
+    }
+  }
+
+  @Test func manySandboxesLiveAtOnce() throws {
+    FileDescriptorLimit.raise()
+    let template = try Support.template.get()
+    let count = Machine.isLong ? 1000 : 200
+    var handles: [InterruptHandle] = []
+    var ids: Set<UInt64> = []
+    // Noncopyable sandboxes fit no array; a list of boxes does.
+    final class Box {
+      var sandbox: Sandbox
+      init(_ sandbox: consuming Sandbox) { self.sandbox = sandbox }
+    }
+    var boxes: [Box] = []
+    for _ in 0..<count {
+      let box = Box(try template.makeSandbox())
+      handles.append(box.sandbox.interruptHandle)
+      ids.insert(box.sandbox.id)
+      boxes.append(box)
+    }
+    #expect(ids.count == count)
+    for (index, box) in boxes.enumerated() {
+      let payload = Support.bytes(of: UInt64(index))
+      #expect(try box.sandbox.call(FunctionID.echo, payload) == payload)
+    }
+    for box in boxes { #expect(try Support.u64(box.sandbox.call(FunctionID.counter)) == [1]) }
+  }
+
+  @Test func aLargeMessageDoesNotStayResident() throws {
+    var sandbox = try Support.sandbox()
+    let large = Support.bytes(count: 16 << 20)
+    for _ in 0..<3 {
+      let answer = try sandbox.call(FunctionID.echo, large)
+      #expect(Support.isSame(answer, large))
+    }
+    guard case .machine(let machine) = sandbox.body else { return }
+    var resident = [UInt8](repeating: 0, count: machine.hostArea.size / 4096)
+    #expect(mincore(machine.hostArea.base, machine.hostArea.size, &resident) == 0)
+    #expect(resident.reduce(0) { $0 + Int($1 & 1) } <= 260)
+  }
+}
