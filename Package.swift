@@ -101,7 +101,8 @@ let package = Package(
     ),
 
     // The figures of `nub bench`, and the processes that drive a worker for them.
-    .target(name: "NubBench", dependencies: ["CNubBench", "CZeroMQ", "NubMachine", "NubStore", "NubCap", "NubABI"]),
+    .target(
+      name: "NubBench", dependencies: ["CNubBench", "CZeroMQ", "NubMachine", "NubStore", "NubCap", "NubABI"]),
 
     .executableTarget(
       name: "nub",

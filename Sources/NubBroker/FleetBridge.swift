@@ -60,6 +60,7 @@ public final class FleetBridge: Sendable {
     try door.set(.receiveHighWaterMark, 0)
     try door.connect(options.door)
     let slots = FleetSlots(context: context, options: options.slots, services: names, count: options.count)
+    try slots.check()
     try start(Loop(slots: slots, door: door, bridge: self, options: options, logger: logger))
   }
 

@@ -80,6 +80,10 @@ public final class FleetSlots {
     }
   }
 
+  /// Tries the endpoint and the keys, which would otherwise show in nothing but silence.
+  /// - Throws: ``ZMQError`` when no socket can be made with them.
+  public func check() throws(ZMQError) { _ = try open() }
+
   /// When the next slot has something to do; `nil` when all have stopped.
   public var deadline: UInt64? { slots.compactMap { $0.machine.deadline }.min() }
   public var isStopped: Bool { slots.allSatisfy { $0.machine.isStopped } }
@@ -111,13 +115,13 @@ public final class FleetSlots {
   ) throws(ZMQError) {
     for (index, slot) in slots.enumerated() {
       if let due = slot.machine.deadline, due <= now {
-        try perform(slot.machine.tick(at: now), slot, index, nil, deliver)
+        try perform(slot.machine.tick(at: now), slot, index, nil, now, deliver)
       }
       guard let item = slot.pollItem, !poll.readiness(item).isEmpty else { continue }
       // A slot has one request at a time, so few messages are enough; a flood of others must not starve the rest.
       for _ in 0..<8 {
         guard slot.pollItem != nil, let message = try receive(slot) else { break }
-        try perform(slot.machine.receive(message, at: now), slot, index, message, deliver)
+        try perform(slot.machine.receive(message, at: now), slot, index, message, now, deliver)
       }
     }
   }
@@ -132,32 +136,38 @@ public final class FleetSlots {
     let slot = slots[Int(ticket.slot)]
     guard let head = slot.machine.reply(to: ticket.request, at: now) else { return false }
     try send(slot, head, message, start)
-    try perform(slot.machine.afterReply(at: now), slot, Int(ticket.slot), nil) { _, _, _ in }
+    try perform(slot.machine.afterReply(at: now), slot, Int(ticket.slot), nil, now) { _, _, _ in }
     return true
   }
 
   /// Says goodbye in every slot, busy ones after their replies.
   public func stop(at now: UInt64) throws(ZMQError) {
     for (index, slot) in slots.enumerated() {
-      try perform(slot.machine.stop(at: now), slot, index, nil) { _, _, _ in }
+      try perform(slot.machine.stop(at: now), slot, index, nil, now) { _, _, _ in }
     }
   }
 
   /// Says goodbye at once.
   public func abandon(at now: UInt64) throws(ZMQError) {
     for (index, slot) in slots.enumerated() {
-      try perform(slot.machine.abandon(at: now), slot, index, nil) { _, _, _ in }
+      try perform(slot.machine.abandon(at: now), slot, index, nil, now) { _, _, _ in }
     }
   }
 
   private func perform(
-    _ actions: [MajordomoWorker.Action], _ slot: Slot, _ index: Int, _ message: Multipart?,
+    _ actions: [MajordomoWorker.Action], _ slot: Slot, _ index: Int, _ message: Multipart?, _ now: UInt64,
     _ deliver: (Ticket, Multipart, Int) throws(ZMQError) -> Void
   ) throws(ZMQError) {
     for action in actions {
       switch action {
       case .open:
-        slot.connection = Connection(try open())
+        do throws(ZMQError) {
+          slot.connection = Connection(try open())
+        } catch  where error.code != .terminated {
+          // No descriptors left, for example: that may pass, and the slots that have a socket serve on.
+          slot.machine.openFailed(at: now)
+          return
+        }
         slot.pollItem = nil
         generation += 1
       case .close:

@@ -162,6 +162,9 @@ public struct MajordomoWorker: ~Copyable {
     return MDP.head(.reply) + [client, []]
   }
 
+  /// The socket that ``Action/open`` asked for could not be had: the next attempt comes after a pause.
+  public mutating func openFailed(at now: UInt64) { _ = restart(at: now) }
+
   /// After a reply was sent: whether there is anything else to do because of it.
   public mutating func afterReply(at now: UInt64) -> [Action] {
     guard case .stopping = state, client == nil else { return [] }

@@ -141,7 +141,9 @@ private final class Handler {
       count { $0.limited += 1 }
       return ZAPReply(status: .tryAgain, text: "try again later")
     }
-    if let key = request.curveKey, let principal = keys.principal(forKey: key) {
+    if let key = request.curveKey, let principal = keys.principal(forKey: key),
+      principal.tenant == nil || request.domain != CurveServer.allTenantsDomain
+    {
       count { $0.admitted += 1 }
       logger.debug("admitted", metadata: ["peer": "\(principal.name)", "address": "\(request.address)"])
       return ZAPReply(status: .admitted, text: "OK", userID: key)

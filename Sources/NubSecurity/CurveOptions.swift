@@ -2,6 +2,9 @@ public import NubZMQ
 
 /// The server's side of CURVE on a socket (RFC 26), for use with an ``Authenticator`` in the same context.
 public struct CurveServer: Sendable {
+  /// A domain for sockets that only send, and send what is every tenant's: keys that are bound to one do not come in.
+  public static let allTenantsDomain = "nub.all-tenants"
+
   public let keys: CurveKeyPair
   /// How the ZAP handler tells sockets apart; not empty, or libzmq would not ask it for every mechanism.
   public let domain: String

@@ -71,6 +71,18 @@ struct WorkerCommand: ParsableCommand {
   var guest: String?
 
   @Option(
+    help: ArgumentHelp(
+      "Write a core file here when a guest faults (see docs/debugging.md).", valueName: "folder"),
+    completion: .directory)
+  var crashDumps: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Let gdb attach to the guest on this loopback port, 0 for any. With --lanes 1, for development.",
+      valueName: "port"))
+  var gdb: UInt16?
+
+  @Option(
     help: "What replies and the store call this worker, at most 64 bytes. Default: host name and process id.")
   var name: String?
 
@@ -168,6 +180,10 @@ struct WorkerCommand: ParsableCommand {
     configuration.version = Nub.version
     configuration.engine = engine
     configuration.guestPath = guest
+    configuration.crashDumpPath = crashDumps
+    configuration.debuggerPort = gdb
+    configuration.crashDumpPath = crashDumps
+    configuration.debuggerPort = gdb
     configuration.durability = durability
     if let guestHeap { configuration.guestHeapBytes = guestHeap }
     if let maxRun { configuration.maximumRunMilliseconds = maxRun }

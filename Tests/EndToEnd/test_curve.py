@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import tempfile
 import time
@@ -209,6 +210,64 @@ def test_a_workers_own_door_asks_for_keys_and_enforces_their_tenants(keys, scrat
         while other.ask(wire.job("ping")).status != wire.UNAUTHORIZED:
             assert time.monotonic() < deadline
         assert acme.ask(wire.job("ping")).status == wire.OK
+    finally:
+        process.kill()
+        process.wait(30)
+        context.destroy(linger=0)
+
+
+def journal(path: Path) -> bytes:
+    """Everything that is journaled, as one string of bytes."""
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30) as store:
+        return b"|".join(row[0] for row in store.execute("SELECT jobs FROM journal"))
+
+
+@pytest.mark.kvm
+def test_a_pipelines_jobs_keep_their_keys_tenant_through_a_restart(keys, scratch):
+    jobs, replies, serve = (f"tcp://127.0.0.1:{free_port()}" for _ in range(3))
+    keys.curve("acme"), keys.curve("collector")
+    keys.admit("acme", tenant="acme")
+    keys.admit("collector")
+    directory = Path(tempfile.mkdtemp(dir=scratch))
+    context = zmq.Context()
+
+    def start() -> subprocess.Popen:
+        with open(directory / "log", "ab") as log:
+            return subprocess.Popen(
+                [os.environ["NUB_BIN"], "worker", "--jobs", jobs, "--replies", replies, "--serve", serve]
+                + ["--store", str(directory / "s.db"), "--engine", ENGINE, "--lanes", "1", "--name", "one"]
+                + ["--curve-secret", str(keys.directory / "server.secret"), "--authorized-keys", str(keys.authorized)],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def connect(kind: int, endpoint: str, name: str) -> zmq.Socket:
+        socket = context.socket(kind)
+        socket.setsockopt(zmq.LINGER, 0)
+        mdp_peers.secure(socket, keys.curve(name))
+        socket.connect(endpoint)
+        return socket
+
+    process = start()
+    try:
+        push, pull = connect(zmq.PUSH, jobs, "acme"), connect(zmq.PULL, replies, "collector")
+        # The lane is busy with the first, so the second is journaled and waits when the worker dies.
+        slow = wire.call(wire.SPIN, wire.u64(2**62), options={"deadline_ms": 3_000})
+        waiting = wire.call(wire.ECHO, b"mine", options={"x": 1})
+        push.send_multipart(slow)
+        push.send_multipart(waiting)
+        direct = wire.Producer.__new__(wire.Producer)
+        direct.alive, direct.socket = (lambda: True), connect(zmq.DEALER, serve, "acme")
+        deadline = time.monotonic() + 60
+        while waiting[2] not in journal(directory / "s.db"):
+            assert time.monotonic() < deadline
+        process.kill()
+        process.wait(30)
+        process = start()
+        got = set()
+        while waiting[2] not in got:
+            assert pull.poll(wire.PATIENCE_MS)
+            got.add(wire.parse(pull.recv_multipart()).id)
+        result = direct.ask(wire.job("get_result", body=waiting[2]))
+        assert (result.status, result.body) == (wire.OK, b"mine")
     finally:
         process.kill()
         process.wait(30)

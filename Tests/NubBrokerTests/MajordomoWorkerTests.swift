@@ -182,6 +182,17 @@ struct MajordomoWorkerTests {
     #expect(machine.tick(at: 7_500) == [.close])
   }
 
+  @Test("without a socket it tries again after a pause")
+  func openFailed() throws {
+    let machine = Machine()
+    #expect(machine.tick(at: 0) == [.open, .send(Self.ready)])
+    machine.machine.openFailed(at: 0)
+    #expect(machine.receive(try work(), at: 1).isEmpty)
+    let again = try #require(machine.deadline)
+    #expect(again > 0)
+    #expect(machine.tick(at: again) == [.open, .send(Self.ready)])
+  }
+
   @Test("an idle worker says goodbye at once")
   func stopIdle() {
     let machine = Self.registered()

@@ -100,6 +100,43 @@ struct HandshakeTests {
     _ = consume good
   }
 
+  @Test("a key that is bound to a tenant does not come in where every tenant's replies leave")
+  func allTenants() throws {
+    let server = try Server()
+    let bound = try CurveKeyPair.generate()
+    let free = try CurveKeyPair.generate()
+    try server.scratch.write("bound.pub", "public-key = \(bound.publicKey)\ntenant = acme\n")
+    try server.scratch.write("free.pub", "public-key = \(free.publicKey)\n")
+    server.keys.reloadIfChanged()
+    var push = try Socket(server.context, .push)
+    try CurveServer(keys: server.pair, domain: CurveServer.allTenantsDomain).apply(to: &push)
+    try push.set(.linger, 0)
+    try push.bind("tcp://127.0.0.1:*")
+    let endpoint = try push.lastEndpoint()
+    let context = try Context()
+    func pull(_ keys: CurveKeyPair) throws -> Socket {
+      var socket = try Socket(context, .pull)
+      try socket.set(.linger, 0)
+      try CurveClient(keys: keys, serverKey: server.pair.publicKey).apply(to: &socket)
+      try socket.connect(endpoint)
+      return socket
+    }
+    var refused = try pull(bound)
+    var admitted = try pull(free)
+    while server.authenticator.statistics.refused == 0 {
+      try #require(try server.receive(milliseconds: 10) == nil)
+    }
+    // Nobody else could take them.
+    for number in 0..<10 { _ = try push.send([UInt8(number)]) }
+    var frame = Message()
+    for number in 0..<10 {
+      _ = try admitted.receive(into: &frame)
+      #expect(frame.bytes == [UInt8(number)])
+    }
+    let other = try refused.receiveFrames(wait: false)
+    #expect(other == nil)
+  }
+
   @Test("without a handler a guarded socket admits nobody")
   func failsClosed() throws {
     let context = try Context()

@@ -25,8 +25,11 @@ enum MachineFigures {
     let figure = { () throws(BenchError) -> [Double?] in
       let seconds = try timed { () throws(BenchError) in
         for _ in 0..<count {
-          let answer = try machine { () throws(MachineError) in try box.sandbox.call(FunctionID.echo, payload) }
-          guard answer.count == payload.count else { throw BenchError(.wrongResult, "echo of \(answer.count) bytes") }
+          let answer = try machine { () throws(MachineError) in try box.sandbox.call(FunctionID.echo, payload)
+          }
+          guard answer.count == payload.count else {
+            throw BenchError(.wrongResult, "echo of \(answer.count) bytes")
+          }
         }
       }
       return [seconds / Double(count) * 1e6]
@@ -36,7 +39,9 @@ enum MachineFigures {
 
   /// The same calls of the same guest from C: what the areas and KVM_RUN cost without NubMachine. Microseconds per call.
   private static func rawEcho(_ box: SandboxBox, batch: Int, calls: Int) throws(BenchError) -> Double {
-    guard let raw = box.sandbox.rawMachine else { throw BenchError(.unavailable, "there is no KVM machine to measure") }
+    guard let raw = box.sandbox.rawMachine else {
+      throw BenchError(.unavailable, "there is no KVM machine to measure")
+    }
     var machine = nub_bench_machine(
       vcpu: raw.vcpu, run: raw.run, host_control: raw.hostControl, request: raw.request,
       guest_control: raw.guestControl, result: raw.result)
@@ -62,7 +67,8 @@ enum MachineFigures {
       payload.initializeMemory(as: UInt8.self, repeating: 7)
       defer { payload.deallocate() }
       let calls = [GuestCall](
-        repeating: GuestCall(function: FunctionID.echo, payload: UnsafeRawBufferPointer(payload)), count: size)
+        repeating: GuestCall(function: FunctionID.echo, payload: UnsafeRawBufferPointer(payload)), count: size
+      )
       var good = 0
       let seconds = timed {
         for _ in 0..<batches {
@@ -73,7 +79,9 @@ enum MachineFigures {
           }
         }
       }
-      guard good == batches * size else { throw BenchError(.wrongResult, "\(good) of \(batches * size) calls were good") }
+      guard good == batches * size else {
+        throw BenchError(.wrongResult, "\(good) of \(batches * size) calls were good")
+      }
       return [seconds / Double(batches * size) * 1e6]
     }
     return Contest(figure: figure) { () throws(BenchError) in
@@ -96,10 +104,13 @@ enum MachineFigures {
       return [seconds / Double(count) * 1e3]
     }
     return Contest(figure: figure) { () throws(BenchError) in
-      guard let raw = box.sandbox.rawMachine else { throw BenchError(.unavailable, "there is no KVM machine to measure") }
+      guard let raw = box.sandbox.rawMachine else {
+        throw BenchError(.unavailable, "there is no KVM machine to measure")
+      }
       let nanoseconds = nub_bench_create(raw.slots.0, raw.slots.1, raw.slots.2, UInt32(count))
       guard nanoseconds > 0 else {
-        throw BenchError(.unavailable, "the bare ioctls failed: \(String(cString: strerror(Int32(-nanoseconds))))")
+        throw BenchError(
+          .unavailable, "the bare ioctls failed: \(String(cString: strerror(Int32(-nanoseconds))))")
       }
       return [Double(nanoseconds) / 1e6 / Double(count)]
     }
@@ -111,7 +122,9 @@ enum MachineFigures {
     let warm = 32
     let rounds = context.scaled(20)
     return Contest { () throws(BenchError) in
-      let pool = try machine { () throws(MachineError) in try SandboxPool(template: template, warm: warm, maximum: 2 * warm) }
+      let pool = try machine { () throws(MachineError) in
+        try SandboxPool(template: template, warm: warm, maximum: 2 * warm)
+      }
       defer { pool.close() }
       var total = 0.0
       for round in 0..<rounds {
@@ -150,12 +163,16 @@ enum MachineFigures {
   /// From another thread's request until an endless call has come back.
   private static let interrupt = Scenario(
     "interrupt",
-    [Measure("interrupt_p50", "µs", against: "C on raw KVM"), Measure("interrupt_p99", "µs", against: "C on raw KVM")]
+    [
+      Measure("interrupt_p50", "µs", against: "C on raw KVM"),
+      Measure("interrupt_p99", "µs", against: "C on raw KVM"),
+    ]
   ) { context throws(BenchError) in
     let template = try template()
     let box = try SandboxBox(template)
     let count = context.scaled(300)
-    return context.contest("kvm_call", ["interrupt", "\(count)"], reading: ["p50", "p99"]) { () throws(BenchError) in
+    return context.contest("kvm_call", ["interrupt", "\(count)"], reading: ["p50", "p99"]) {
+      () throws(BenchError) in
       let samples = try Interruption.samples(count, box)
       return [percentile(samples, 0.5), percentile(samples, 0.99)]
     }
@@ -195,20 +212,23 @@ private enum Interruption {
     let moment = Moment()
     let handle = box.sandbox.interruptHandle
     var thread = pthread_t()
-    let work = Unmanaged.passRetained(Work { [moment] in
-      while !moment.isOver.load(ordering: .acquiring) {
-        // Long enough for the guest to be in its loop: 1 to 2 ms.
-        usleep(.random(in: 1_000...2_000))
-        guard handle.isRunning else { continue }
-        let before = moment.returned.load(ordering: .acquiring)
-        let now = monotonicSeconds()
-        moment.bits.store(now.bitPattern, ordering: .releasing)
-        handle.interrupt()
-        while moment.returned.load(ordering: .acquiring) == before, !moment.isOver.load(ordering: .acquiring) {
-          sched_yield()
+    let work = Unmanaged.passRetained(
+      Work { [moment] in
+        while !moment.isOver.load(ordering: .acquiring) {
+          // Long enough for the guest to be in its loop: 1 to 2 ms.
+          usleep(.random(in: 1_000...2_000))
+          guard handle.isRunning else { continue }
+          let before = moment.returned.load(ordering: .acquiring)
+          let now = monotonicSeconds()
+          moment.bits.store(now.bitPattern, ordering: .releasing)
+          handle.interrupt()
+          while moment.returned.load(ordering: .acquiring) == before,
+            !moment.isOver.load(ordering: .acquiring)
+          {
+            sched_yield()
+          }
         }
-      }
-    })
+      })
     let result = pthread_create(
       &thread, nil,
       { argument in
@@ -229,7 +249,9 @@ private enum Interruption {
     for _ in 0..<count {
       let ended = Result { () throws(MachineError) in try box.sandbox.call(FunctionID.spin, forever) }
       let returned = monotonicSeconds()
-      guard case .failure(let error) = ended else { throw BenchError(.wrongResult, "an endless call has ended") }
+      guard case .failure(let error) = ended else {
+        throw BenchError(.wrongResult, "an endless call has ended")
+      }
       guard error.code == .cancelled else {
         throw BenchError(.wrongResult, "an interrupted call failed otherwise", cause: error)
       }

@@ -7,7 +7,8 @@ enum StoreFigures {
 
   /// Finished jobs of 64 bytes in time order, 256 a transaction, each on disk when it returns; with the journal rows that a pipeline's
   /// worker writes and deletes beside them. Per job.
-  private static let commit = Scenario("commit_256", "µs", against: "C on sqlite3") { context throws(BenchError) in
+  private static let commit = Scenario("commit_256", "µs", against: "C on sqlite3") {
+    context throws(BenchError) in
     let scratch = context.scratch
     let jobs = context.scaled(50_000, minimum: 2_560)
     let figure = { () throws(BenchError) -> [Double?] in
@@ -27,7 +28,8 @@ enum StoreFigures {
   }
 
   /// A recorded result by its id among a million, ids at random; one snapshot for 256 look-ups, as a front door does it.
-  private static let lookup = Scenario("lookup_1m", "µs", against: "C on sqlite3") { context throws(BenchError) in
+  private static let lookup = Scenario("lookup_1m", "µs", against: "C on sqlite3") {
+    context throws(BenchError) in
     let jobs = context.scaled(1_000_000, minimum: 10_000)
     let lookups = context.scaled(50_000, minimum: 1_000)
     let path = context.storePath("million")
@@ -36,7 +38,8 @@ enum StoreFigures {
     try filler.record(jobs: 0..<jobs, batch: 4_096)
     try filler.close()
     let reader = try StoreReading(path)
-    return context.contest("lookup", [path, "\(jobs)", "\(lookups)"], reading: ["us"]) { () throws(BenchError) in
+    return context.contest("lookup", [path, "\(jobs)", "\(lookups)"], reading: ["us"]) {
+      () throws(BenchError) in
       try reader.lookups(lookups, among: jobs)
     }
   }
@@ -97,12 +100,14 @@ private final class StoreFiller {
       batch.removeAll()
       let end = min(next + min(size, StoreFiller.mostJobs), jobs.upperBound)
       for (index, job) in (next..<end).enumerated() {
-        let id = UnsafeMutableRawBufferPointer(rebasing: ids[(index * StoreFiller.idBytes)..<((index + 1) * StoreFiller.idBytes)])
+        let id = UnsafeMutableRawBufferPointer(
+          rebasing: ids[(index * StoreFiller.idBytes)..<((index + 1) * StoreFiller.idBytes)])
         write(job, into: id)
         let time = 1_700_000_000_000 + Int64(job / 100)
         batch.finished.append(
           FinishedJob(
-            tenant: .default, jobID: .memory(UnsafeRawBufferPointer(id)), operand: .array(StoreFiller.echoOperand),
+            tenant: .default, jobID: .memory(UnsafeRawBufferPointer(id)),
+            operand: .array(StoreFiller.echoOperand),
             digest: digest, status: 0, body: body, sandbox: 1, queuedMicroseconds: 120, runMicroseconds: 3,
             acceptedMilliseconds: time, finishedMilliseconds: time))
       }
@@ -110,7 +115,8 @@ private final class StoreFiller {
       let count = end - next
       batch.journalAdditions.append(
         JournalAddition(
-          id: added, count: UInt32(count), jobs: .memory(UnsafeRawBufferPointer(rebasing: payload[0..<(count * 112)]))))
+          id: added, count: UInt32(count),
+          jobs: .memory(UnsafeRawBufferPointer(rebasing: payload[0..<(count * 112)]))))
       if let journal { batch.journalDeletions.append(journal) }
       journal = added
       let writer = writer

@@ -47,7 +47,8 @@ enum WayFigures {
     var collector = try ChildProcess(
       nub,
       [
-        "bench", "collect", endpoints.replies, "--count", "\(jobs)", "--skip", "\(jobs / 10)", "--window", "\(window)",
+        "bench", "collect", endpoints.replies, "--count", "\(jobs)", "--skip", "\(jobs / 10)", "--window",
+        "\(window)",
         "--payload", "\(variant.payloadBytes)", "--watch", "\(worker.process.pid)",
       ])
     var producer = try ChildProcess(
@@ -70,13 +71,15 @@ enum WayFigures {
       let (nub, scratch, echo) = (context.nub, context.scratch, context.baseline("zmq_echo"))
       let jobs = context.scaled(variant.jobs, minimum: 2_000)
       @Sendable func measure(_ echo: String?) throws(BenchError) -> [Double?] {
-        let (numbers, producerCPU) = try runPipeline(nub: nub, scratch: scratch, echo: echo, variant, jobs: jobs)
+        let (numbers, producerCPU) = try runPipeline(
+          nub: nub, scratch: scratch, echo: echo, variant, jobs: jobs)
         let counted = try numbers.number("jobs")
         let workerCPU = try numbers.number("worker_cpu") / counted * 1e6
         // The others are charged from their start, start-up included.
         let others = (try numbers.number("cpu") + producerCPU) / Double(jobs) * 1e6
         return [
-          counted / (try numbers.number("seconds")), workerCPU, workerCPU + others, try numbers.number("memory_peak"),
+          counted / (try numbers.number("seconds")), workerCPU, workerCPU + others,
+          try numbers.number("memory_peak"),
         ]
       }
       var contest = Contest { () throws(BenchError) in try measure(nil) }
@@ -103,7 +106,8 @@ enum WayFigures {
     var asker = try ChildProcess(
       nub,
       [
-        "bench", "ask", endpoint, "--count", "\(count)", "--skip", "\(skip)", "--window", "\(window)", "--watch",
+        "bench", "ask", endpoint, "--count", "\(count)", "--skip", "\(skip)", "--window", "\(window)",
+        "--watch",
         "\(worker.process.pid)",
       ])
     let numbers = try ProcessNumbers(try asker.finish(), from: "the asker")
@@ -124,7 +128,8 @@ enum WayFigures {
     let (nub, scratch, echo) = (context.nub, context.scratch, context.baseline("zmq_echo"))
     let jobs = context.scaled(200_000, minimum: 2_000)
     @Sendable func measure(_ echo: String?) throws(BenchError) -> [Double?] {
-      let numbers = try ask(nub: nub, scratch: scratch, echo: echo, count: jobs, skip: jobs / 10, window: 2_000)
+      let numbers = try ask(
+        nub: nub, scratch: scratch, echo: echo, count: jobs, skip: jobs / 10, window: 2_000)
       let counted = try numbers.number("jobs")
       return [
         counted / (try numbers.number("seconds")), try numbers.number("worker_cpu") / counted * 1e6,
@@ -154,15 +159,18 @@ enum WayFigures {
     var contest = Contest { () throws(BenchError) in
       let numbers = try ask(nub: nub, scratch: scratch, echo: nil, count: count, skip: count / 10, window: 1)
       return [
-        try numbers.number("p50"), try numbers.number("p99"), try numbers.number("p999"), latest.echo, latest.exit,
+        try numbers.number("p50"), try numbers.number("p99"), try numbers.number("p999"), latest.echo,
+        latest.exit,
         latest.commit,
       ]
     }
     if let echo, let kvm = parts.kvm, let commit = parts.commit {
       contest.baseline = { () throws(BenchError) in
         let file = "\(scratch)/parts.db"
-        let echoed = try ask(nub: nub, scratch: scratch, echo: echo, count: count, skip: count / 10, window: 1)
-          .number("p50")
+        let echoed = try ask(
+          nub: nub, scratch: scratch, echo: echo, count: count, skip: count / 10, window: 1
+        )
+        .number("p50")
         let exit = try runForNumbers(kvm, ["call", "\(count)"]).number("p50")
         removeStore(file)
         let committed = try runForNumbers(commit, [file, "\(count)"]).number("p50")
@@ -183,7 +191,8 @@ enum WayFigures {
   private static let latencyUnderLoad = Scenario(
     "latency_loaded",
     [
-      Measure("latency_loaded_p50", "µs"), Measure("latency_loaded_p99", "µs"), Measure("latency_loaded_p999", "µs"),
+      Measure("latency_loaded_p50", "µs"), Measure("latency_loaded_p99", "µs"),
+      Measure("latency_loaded_p999", "µs"),
       Measure("latency_loaded_rate", "jobs/s of load"),
     ], rounds: 3
   ) { context throws(BenchError) in
@@ -203,7 +212,8 @@ enum WayFigures {
   private static let puts = Scenario(
     "puts",
     [
-      Measure("puts_new", "caps/s", against: "a libzmq echo"), Measure("puts_duplicate", "caps/s", against: "a libzmq echo"),
+      Measure("puts_new", "caps/s", against: "a libzmq echo"),
+      Measure("puts_duplicate", "caps/s", against: "a libzmq echo"),
     ], rounds: 3
   ) { context throws(BenchError) in
     let (nub, scratch, echo) = (context.nub, context.scratch, context.baseline("zmq_echo"))

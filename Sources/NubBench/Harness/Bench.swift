@@ -17,7 +17,8 @@ public struct Bench: Sendable {
   ///   - scale: multiplies the work of a round.
   ///   - scratch: a folder in which stores may be made; it decides which disk is measured.
   public init(
-    nub: String, baselines: String? = nil, only: [String] = [], rounds: Int = 5, scale: Double = 1, scratch: String
+    nub: String, baselines: String? = nil, only: [String] = [], rounds: Int = 5, scale: Double = 1,
+    scratch: String
   ) {
     self.nub = nub
     self.baselines = baselines
@@ -34,7 +35,8 @@ public struct Bench: Sendable {
   /// Every name that ``only`` may have.
   public static var names: [String] {
     scenarios.flatMap { scenario in
-      scenario.measures.map(\.name) + (scenario.measures.contains { $0.name == scenario.name } ? [] : [scenario.name])
+      scenario.measures.map(\.name)
+        + (scenario.measures.contains { $0.name == scenario.name } ? [] : [scenario.name])
     }
   }
 
@@ -43,9 +45,12 @@ public struct Bench: Sendable {
   /// - Parameter progress: gets lines for a person, while it runs.
   /// - Returns: the figures, and the names of those that failed.
   /// - Throws: ``BenchError`` for an unknown name or an unusable scratch folder.
-  public func run(progress: (String) -> Void) throws(BenchError) -> (results: [BenchResult], failures: [String]) {
+  public func run(progress: (String) -> Void) throws(BenchError) -> (
+    results: [BenchResult], failures: [String]
+  ) {
     for name in only where !Bench.scenarios.contains(where: { $0.isNamed(name) }) {
-      throw BenchError(.usage, "there is no figure \"\(name)\"; there are: \(Bench.names.joined(separator: ", "))")
+      throw BenchError(
+        .usage, "there is no figure \"\(name)\"; there are: \(Bench.names.joined(separator: ", "))")
     }
     var results: [BenchResult] = []
     var failures: [String] = []
@@ -85,7 +90,8 @@ public struct Bench: Sendable {
       let baseline = baselines[index].isEmpty ? nil : median(baselines[index])
       let ratio = baseline.flatMap { $0 > 0 ? value / $0 : nil }
       return BenchResult(
-        name: measure.name, value: value, unit: measure.unit, baseline: baseline, ratio: ratio, low: low, high: high)
+        name: measure.name, value: value, unit: measure.unit, baseline: baseline, ratio: ratio, low: low,
+        high: high)
     }
   }
 

@@ -55,7 +55,8 @@ struct BenchContext: ~Copyable, Sendable {
 func removeStore(_ path: String) {
   let folder = (path as NSString).deletingLastPathComponent
   let name = (path as NSString).lastPathComponent
-  for file in (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? [] where file.hasPrefix(name) {
+  for file in (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? [] where file.hasPrefix(name)
+  {
     try? FileManager.default.removeItem(atPath: "\(folder)/\(file)")
   }
 }

@@ -45,7 +45,9 @@ public struct MachineFacts: Sendable, Encodable {
   }
 
   private static func value(of key: String, in path: String) -> String? {
-    guard let line = text(path)?.split(separator: "\n").first(where: { $0.hasPrefix(key) }) else { return nil }
+    guard let line = text(path)?.split(separator: "\n").first(where: { $0.hasPrefix(key) }) else {
+      return nil
+    }
     return line.split(separator: ":", maxSplits: 1).last?.trimmingCharacters(in: .whitespaces)
   }
 

@@ -75,7 +75,9 @@ struct ReplyReader {
     }
     guard status == 0, size == bodyBytes else {
       throw BenchError(
-        .wrongResult, "a reply of \(index + 1) frames has status \(status) and \(size) bytes of body; expected 0 and \(bodyBytes)")
+        .wrongResult,
+        "a reply of \(index + 1) frames has status \(status) and \(size) bytes of body; expected 0 and \(bodyBytes)"
+      )
     }
     received += 1
     return true

@@ -66,7 +66,8 @@ struct ChildProcess: ~Copyable {
     isReaped = true
     guard status == 0 else {
       let said = log.flatMap { try? String(contentsOfFile: $0, encoding: .utf8) } ?? ""
-      throw BenchError(.process, "\(name) ended with status \(status >> 8) (signal \(status & 0x7f)). \(said.suffix(600))")
+      throw BenchError(
+        .process, "\(name) ended with status \(status >> 8) (signal \(status & 0x7f)). \(said.suffix(600))")
     }
     return data
   }
@@ -87,7 +88,8 @@ struct ProcessNumbers {
     do {
       values = try JSONDecoder().decode([String: Double].self, from: data)
     } catch {
-      throw BenchError(.process, "\(source) printed no JSON object of numbers: \(String(decoding: data, as: UTF8.self))")
+      throw BenchError(
+        .process, "\(source) printed no JSON object of numbers: \(String(decoding: data, as: UTF8.self))")
     }
     self.source = source
   }
@@ -106,7 +108,9 @@ func runForNumbers(_ executable: String, _ arguments: [String]) throws(BenchErro
 
 /// Resident memory of a process in MiB: now, and at its highest; zeros if it is gone.
 func residentMiB(of process: pid_t) -> (now: Double, peak: Double) {
-  guard let text = try? String(contentsOfFile: "/proc/\(process)/status", encoding: .utf8) else { return (0, 0) }
+  guard let text = try? String(contentsOfFile: "/proc/\(process)/status", encoding: .utf8) else {
+    return (0, 0)
+  }
   func kibibytes(_ key: String) -> Double {
     guard let line = text.split(separator: "\n").first(where: { $0.hasPrefix(key) }) else { return 0 }
     return Double(line.split(whereSeparator: { $0 == " " || $0 == "\t" }).dropFirst().first ?? "0") ?? 0

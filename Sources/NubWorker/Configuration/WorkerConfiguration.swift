@@ -42,6 +42,11 @@ public struct WorkerConfiguration: Sendable {
   /// Size of the store in bytes from which new work is refused; nil for none.
   public var maximumStoreBytes: Int64?
   public var engine = Engine.kvm
+  /// Folder for crash dumps of guests that fault; nil for none. One dump holds the memory of one tenant's guest.
+  public var crashDumpPath: String?
+  /// Loopback TCP port for gdb, 0 for any free one; nil for none. For one lane only, and never in production: whoever connects
+  /// sees and changes everything in the guest.
+  public var debuggerPort: UInt16?
   /// Path of a guest image; nil for nub's own.
   public var guestPath: String?
   /// Threads that run sandboxes, one each.
@@ -91,6 +96,9 @@ public struct WorkerConfiguration: Sendable {
     try check(!doors.isEmpty, "there is no door: nothing could reach this worker")
     try check(doors.count <= 64, "\(doors.count) doors; at most 64 are allowed")
     try check(!storePath.isEmpty, "storePath is empty")
+    try check(
+      debuggerPort == nil || (lanes == 1 && engine == .kvm),
+      "debuggerPort needs one lane and the engine kvm; there are \(lanes) lanes")
     try check((1...1_024).contains(lanes), "lanes is \(lanes); 1 to 1024 are allowed")
     try check((1...1 << 20).contains(maximumJobs), "maximumJobs is \(maximumJobs); 1 to 1048576 are allowed")
     try check(

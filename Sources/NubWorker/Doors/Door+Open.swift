@@ -42,7 +42,8 @@ extension Door {
         // The collector first: there is no use in jobs whose replies have nowhere to go.
         let output = try Socket(context, .push)
         try output.apply(options)
-        _ = try output.encrypt(for: replies, curve)
+        // Any collector may get any reply.
+        _ = try output.encrypt(for: replies, curve, isForAllTenants: true)
         let outputEndpoint = try output.attach(replies)
         let input = try Socket(context, .pull)
         try input.apply(options)

@@ -10,9 +10,11 @@ final class SandboxEngine: LaneEngine {
   let sandboxID: UInt64
   let interrupt: @Sendable () -> Void
 
-  init(_ template: SandboxTemplate, caps: any CapSupply) throws(EngineError) {
+  init(_ template: SandboxTemplate, caps: any CapSupply, debugServer: DebugServer?) throws(EngineError) {
     do throws(MachineError) {
-      sandbox = try template.makeSandbox()
+      var made = try template.makeSandbox()
+      if let debugServer { try made.attach(debugServer) }
+      sandbox = made
     } catch {
       throw EngineError(code: .unavailable, message: error.message)
     }
@@ -132,6 +134,7 @@ extension EngineResult {
 /// Makes sandboxes from one template.
 struct SandboxEngineSource: LaneEngineSource {
   private let template: SandboxTemplate
+  private let debugServer: DebugServer?
   let image: ImageRecord?
 
   init(_ configuration: WorkerConfiguration) throws(WorkerError) {
@@ -141,6 +144,8 @@ struct SandboxEngineSource: LaneEngineSource {
     sandboxes.maximumResult = UInt64(configuration.maximumBodyBytes)
     // A cap of the largest size comes with its length.
     sandboxes.maximumResponse = UInt64(configuration.maximumBodyBytes) + (64 << 10)
+    sandboxes.crashDumps = configuration.crashDumpPath.map { CrashDumpConfiguration(directory: $0) }
+    sandboxes.isDebuggable = configuration.debuggerPort != nil
     var functions = HostFunctions()
     functions.register(HostFunctionID.capFetch, name: "cap_fetch", Self.fetch)
     do throws(MachineError) {
@@ -153,7 +158,15 @@ struct SandboxEngineSource: LaneEngineSource {
         template = try SandboxTemplate(
           kvm: guest, configuration: sandboxes, hostFunctions: functions,
           logger: configuration.logger)
+        debugServer = try configuration.debuggerPort.map { (port) throws(MachineError) in
+          try DebugServer(port: port)
+        }
+        if let debugServer {
+          configuration.logger.warning(
+            "gdb may attach to the guest", metadata: ["endpoint": "127.0.0.1:\(debugServer.port)"])
+        }
       case .inprocess:
+        debugServer = nil
         template = try SandboxTemplate(
           inProcess: sandboxes, hostFunctions: functions, logger: configuration.logger)
       }
@@ -183,7 +196,7 @@ struct SandboxEngineSource: LaneEngineSource {
   var functions: [(id: UInt32, name: String)] { template.functions.map { ($0.id, $0.name) } }
 
   func makeEngine(caps: any CapSupply) throws(EngineError) -> any LaneEngine {
-    try SandboxEngine(template, caps: caps)
+    try SandboxEngine(template, caps: caps, debugServer: debugServer)
   }
 
   /// Host function 1.
