@@ -42,6 +42,36 @@ import Testing
     #expect(try sandbox.call(300, [0, 3, 1, 6, 2]) == Array("3 1 1".utf8))
   }
 
+  @Test func anAllocationThatFailsIsAFaultInSwiftAndNullInC() throws {
+    let built = try Built.build([
+      "a.swift": """
+      import NubGuestKit
+      @c(nub_fn_300_hoard) func hoard(_ call: NubCall?) -> UInt32 { GuestCall.run(call, fill) }
+      func fill(_ call: borrowing GuestCall) throws(GuestError) {
+        let bytes = [UInt8](repeating: 7, count: try call.number(as: Int.self))
+        try call.write(bytes.count)
+      }
+      """,
+      "b.c": """
+      #include "nub_guest.h"
+      NUB_FUNCTION(301, ask) { return malloc(call->payload_length ? (size_t)1 << 40 : 16) ? 0 : 5; }
+      """,
+    ])
+    var sandbox = try SandboxTemplate(kvm: built.image).makeSandbox()
+    func number(_ value: Int) -> [UInt8] { withUnsafeBytes(of: value.littleEndian) { [UInt8]($0) } }
+    #expect(try sandbox.call(300, number(1 << 20)) == number(1 << 20))
+    #expect(try sandbox.call(301) == [])
+    let refused = #expect(throws: MachineError.self) { try sandbox.call(301, [1]) }
+    #expect(refused?.code == .guestError(status: 5))
+    let error = #expect(throws: MachineError.self) { try sandbox.call(300, number(1 << 40)) }
+    guard case .fault? = error?.code else {
+      Issue.record("\(String(describing: error))")
+      return
+    }
+    try sandbox.restore()
+    #expect(try sandbox.call(300, number(1)) == number(1))
+  }
+
   @Test func warningsAreHandedOn() throws {
     let built = try Built.build(["one.c": Self.function + "static void unused(void) {}\n"])
     #expect(built.diagnostics.contains("unused"))

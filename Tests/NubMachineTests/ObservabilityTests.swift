@@ -95,9 +95,9 @@ import Tracing
 
   @Test func aCallIsASpanAndItsHostFunctionsAreItsChildren() throws {
     let tracer = InMemoryTracer()
-    let template = try SandboxTemplate(kvm: try GuestImage.builtIn(), hostFunctions: functions())
-    var sandbox = try template.makeSandbox()
-    withTracer(tracer) {
+    try withTracer(tracer) {
+      let template = try SandboxTemplate(kvm: try GuestImage.builtIn(), hostFunctions: functions())
+      var sandbox = try template.makeSandbox()
       _ = try? sandbox.call(FunctionID.capWordCount, [UInt8](repeating: 1, count: 32))
       _ = Support.batch(&sandbox, [(FunctionID.echo, [1], nil), (FunctionID.echo, [2], nil)])
       _ = try? sandbox.call(FunctionID.fault, [0])

@@ -4,7 +4,7 @@ import Synchronization
 /// Lets gdb attach to a sandbox: `gdb image.elf -ex 'target remote 127.0.0.1:PORT'`.
 ///
 /// Whoever can connect can read and change everything in the guest, so it listens on the loopback interface unless it is
-/// told otherwise. One debugger at a time; a second one is turned away.
+/// told otherwise. One debugger at a time; a second one waits until the first has left.
 public final class DebugServer: Sendable {
   /// The TCP port that it listens on.
   public let port: UInt16

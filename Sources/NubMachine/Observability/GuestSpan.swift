@@ -4,17 +4,22 @@ import Tracing
 ///
 /// An entry with one call is a span of that call; a batch is one span, because a span for each of its calls would cost
 /// more than the calls. A host function's span is a child of its entry's.
-enum GuestSpan {
-  /// The tracer; nil where none is bootstrapped, and then nothing is done.
-  private static var tracer: (any Tracer)? {
+///
+/// The tracer is looked up once, when a template is made: asking costs a quarter of a microsecond, and it is bootstrapped
+/// once in a process anyway, before the first template.
+struct GuestSpan: Sendable {
+  /// Nil where none is bootstrapped, and then nothing is done.
+  private let tracer: (any Tracer)?
+
+  init() {
     let tracer = InstrumentationSystem.tracer
-    return tracer is NoOpTracer ? nil : tracer
+    self.tracer = tracer is NoOpTracer ? nil : tracer
   }
 
   /// - Parameters:
   ///   - function: the id of the first call.
   ///   - body: runs the entry and returns why it failed.
-  static func entry(sandbox: UInt64, function: UInt32, count: Int, _ body: () -> MachineError?) {
+  func entry(sandbox: UInt64, function: UInt32, count: Int, _ body: () -> MachineError?) {
     guard let tracer else {
       _ = body()
       return
@@ -30,7 +35,7 @@ enum GuestSpan {
   }
 
   /// - Parameter body: runs the function and returns its status.
-  static func hostFunction(_ name: String?, _ body: () -> UInt32) {
+  func hostFunction(_ name: String?, _ body: () -> UInt32) {
     guard let tracer else {
       _ = body()
       return

@@ -29,7 +29,7 @@ extension Sandbox {
     var state = EntryState(observation: EntryObservation(template.metrics))
     _ = handle.begin()
     let batch = unsafe Batch(calls: calls, first: first, count: count)
-    GuestSpan.entry(sandbox: id, function: unsafe calls[first].function, count: count) {
+    template.spans.entry(sandbox: id, function: unsafe calls[first].function, count: count) {
       switch body {
       case .machine: runMachine(batch, &state, deliver)
       case .inProcess(let guest): runInProcess(guest, batch, &state, deliver)

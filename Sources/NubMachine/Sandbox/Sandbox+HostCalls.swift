@@ -17,7 +17,7 @@ extension Sandbox {
     var (status, answer): (UInt32, [UInt8]) = (HostError.failed, [])
     let name = template.hostFunctions.name(of: function)
     let began = template.metrics.isEnabled ? monotonicNanoseconds() : 0
-    GuestSpan.hostFunction(name) {
+    template.spans.hostFunction(name) {
       (status, answer) = template.hostFunctions.call(function, call)
       return status
     }

@@ -22,6 +22,7 @@ public final class SandboxTemplate: Sendable {
   /// What the image offers, sorted by id.
   public let functions: [GuestImage.Function]
   let metrics = MachineMetrics.current
+  let spans = GuestSpan()
 
   public var engine: Engine {
     switch kind {
