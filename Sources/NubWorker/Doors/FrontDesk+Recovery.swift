@@ -15,6 +15,7 @@ extension FrontDesk {
   private func adopt(_ row: InheritedJournal) {
     parts.logger.info(
       "took over journaled jobs", metadata: ["jobs": "\(row.count)", "attempts": "\(row.attempts)"])
+    WorkerFailpoint.pass(.adopting)
     var jobs: [Job] = []
     let isWhole = JournalCodec.decode(row.jobs) { door, frames in
       if let job = inheritedJob(frames, door) { jobs.append(job) }

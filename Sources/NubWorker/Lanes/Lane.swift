@@ -43,7 +43,9 @@ final class Lane {
       for job in batch.expired {
         end(job, JobOutcome(.deadlineExceeded, message: "expired before it started"))
       }
+      WorkerFailpoint.pass(.taken)
       if !batch.items.isEmpty { run(batch) }
+      WorkerFailpoint.pass(.ran)
       handOver()
     }
     engine = nil
