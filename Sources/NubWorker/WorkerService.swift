@@ -78,6 +78,8 @@ struct WorkerService: ~Copyable {
 
     let result = Result { () throws(ZMQError) in try desk.run() }
     queue.close()
+    // Nothing runs any more unless the end was forced.
+    while control.stop() { usleep(5_000) }
     threads.joinLanes()
     committer.close()
     threads.joinCommitter()
@@ -113,7 +115,8 @@ struct WorkerService: ~Copyable {
       let image = try source.image.map { (image) throws(StoreError) in try writer.image(image) }
       loop = Handover(
         CommitLoop(
-          committer: committer, store: store, writer: writer, queue: queue, outbox: outbox, engine: source.kind,
+          committer: committer, store: store, writer: writer, queue: queue, outbox: outbox,
+          engine: source.kind,
           image: image, retention: RetentionPolicy(), logger: logger))
       for _ in 0..<configuration.lanes { readers.append(Handover(try store.makeReader())) }
     } catch {

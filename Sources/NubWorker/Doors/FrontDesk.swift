@@ -171,8 +171,10 @@ final class FrontDesk {
       for fleet in parts.fleets { fleet.drain() }
     }
     guard case .draining(let deadline) = phase, wish == .atOnce || now >= deadline else { return }
+    // What is interrupted must not be started again.
+    parts.queue.close()
     giveBackWaiting()
-    parts.lanes.interruptAll()
+    parts.lanes.stop()
     if inFlight == 0 || wish == .atOnce || now >= deadline + Milliseconds(limits.graceMilliseconds) {
       phase = .stopping
     }
