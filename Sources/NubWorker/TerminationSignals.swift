@@ -19,6 +19,8 @@ enum TerminationSignals {
     }
     // A system call that is interrupted goes on; the eventfd is what wakes the door thread.
     action.sa_flags = SA_RESTART
+    // A file size limit is a full disk: write(2) says EFBIG, and the store deals with it.
+    signal(SIGXFSZ, SIG_IGN)
     for number in [SIGTERM, SIGINT] {
       guard sigaction(number, &action, nil) == 0 else {
         throw WorkerError(.systemResources, "sigaction(\(number)): \(String(cString: strerror(errno)))")

@@ -69,8 +69,8 @@ struct WorkerService: ~Copyable {
     }
     let desk = FrontDesk(
       FrontDesk.Parts(
-        doors: doors, reader: reader, queue: queue, committer: committer, outbox: outbox, wakeup: wakeup,
-        shutdown: request, lanes: control, fleets: fleets, logger: logger),
+        doors: doors, store: store, reader: reader, queue: queue, committer: committer, outbox: outbox,
+        wakeup: wakeup, shutdown: request, lanes: control, fleets: fleets, logger: logger),
       poller: poller, limits: deskLimits, protocolLimits: protocolLimits, identity: identity,
       metrics: WorkerMetrics())
     logger.info("serving", metadata: ["doors": "\(endpoints)", "lanes": "\(configuration.lanes)"])
@@ -78,10 +78,13 @@ struct WorkerService: ~Copyable {
 
     let result = Result { () throws(ZMQError) in try desk.run() }
     queue.close()
+    // Nothing runs any more unless the end was forced.
+    while control.stop() { usleep(5_000) }
     threads.joinLanes()
     committer.close()
     threads.joinCommitter()
     desk.deliverFinished()
+    desk.answerUnfinished()
     // After the last reply: the fleets' threads pass it on before they say goodbye.
     for fleet in fleets { fleet.stop() }
     withExtendedLifetime(curve) {}
@@ -112,9 +115,9 @@ struct WorkerService: ~Copyable {
       let image = try source.image.map { (image) throws(StoreError) in try writer.image(image) }
       loop = Handover(
         CommitLoop(
-          committer: committer, writer: writer, queue: queue, outbox: outbox, engine: source.kind,
-          image: image,
-          retention: RetentionPolicy(), logger: logger))
+          committer: committer, store: store, writer: writer, queue: queue, outbox: outbox,
+          engine: source.kind,
+          image: image, retention: RetentionPolicy(), logger: logger))
       for _ in 0..<configuration.lanes { readers.append(Handover(try store.makeReader())) }
     } catch {
       throw WorkerError(.store, "cannot open the store", cause: error)

@@ -7,6 +7,7 @@ internal import NubStore
 final class CommitLoop {
   private let committer: Committer
   private let writer: any StoreWriter
+  private let store: any Store
   private let queue: WorkQueue
   private let outbox: Outbox
   private let engine: NubStore.Engine
@@ -24,16 +25,19 @@ final class CommitLoop {
   private var backoff: UInt64 = 0
   private var nextHeartbeat = Monotonic.now
   private var nextTakeOver = Monotonic.now
+  private var nextHouse = Monotonic.now
 
   private static let heartbeatMilliseconds: UInt64 = 5_000
   private static let takeOverMilliseconds: UInt64 = 5_000
+  private static let houseMilliseconds: UInt64 = 500
   private static let maximumBackoffMilliseconds: UInt64 = 2_000
 
   init(
-    committer: Committer, writer: any StoreWriter, queue: WorkQueue, outbox: Outbox, engine: NubStore.Engine,
-    image: ImageID?, retention: RetentionPolicy, logger: Logger
+    committer: Committer, store: any Store, writer: any StoreWriter, queue: WorkQueue, outbox: Outbox,
+    engine: NubStore.Engine, image: ImageID?, retention: RetentionPolicy, logger: Logger
   ) {
     self.committer = committer
+    self.store = store
     self.writer = writer
     self.queue = queue
     self.outbox = outbox
@@ -49,7 +53,11 @@ final class CommitLoop {
     while true {
       let wait = held.isEmpty ? Self.heartbeatMilliseconds : backoff
       switch committer.next(until: .now + Milliseconds(min(wait, 500))) {
-      case .work(let work): commit(held.isEmpty ? work : takeHeld(with: work))
+      case .work(let work):
+        WorkerFailpoint.pass(.committing)
+        commit(held.isEmpty ? work : takeHeld(with: work))
+        // A worker that is never idle keeps house, too.
+        if Monotonic.now >= nextHouse { keepHouse() }
       case .idle: if held.isEmpty { keepHouse() } else { commit(takeHeld(with: Committer.Work())) }
       case .closed:
         if !held.isEmpty { commit(takeHeld(with: Committer.Work())) }
@@ -67,6 +75,7 @@ final class CommitLoop {
       let rows = try fill(work)
       try writer.commit(batch) { index, winner in recorded[index].winner = RecordedResult(winner) }
       backoff = 0
+      WorkerFailpoint.pass(.committed)
       succeed(work, rows)
     } catch {
       fail(work, error)
@@ -99,6 +108,11 @@ final class CommitLoop {
     }
     for put in work.skippedPuts {
       batch.capUses.append(CapUse(hash: put.hash, skips: 1, lastUsedMilliseconds: now))
+    }
+    for cancel in work.cancels {
+      batch.cancels.append(
+        CancelRequest(
+          tenant: try tenant(cancel.tenant), jobID: .array(cancel.id.array), requestedMilliseconds: now))
     }
     let time = Monotonic.now
     if time >= nextHeartbeat {
@@ -161,12 +175,14 @@ final class CommitLoop {
       guard let id = row.next() else { break }
       let journal = JournalBatch(id: id, unfinished: jobs.count)
       for job in jobs { job.journal = journal }
+      WorkerFailpoint.pass(.journaled)
       queue.enqueue(jobs)
     }
     for job in work.suspects {
       guard let id = row.next() else { break }
       if job.journal?.id != id { job.journal = JournalBatch(id: id, unfinished: 1, isSolo: true) }
     }
+    if !work.suspects.isEmpty { WorkerFailpoint.pass(.suspectNoted) }
     queue.enqueue(work.suspects)
     outbox.put(work.finished)
   }
@@ -212,6 +228,7 @@ final class CommitLoop {
     all.arrived.append(contentsOf: work.arrived)
     all.suspects.append(contentsOf: work.suspects)
     all.skippedPuts.append(contentsOf: work.skippedPuts)
+    all.cancels.append(contentsOf: work.cancels)
     return all
   }
 
@@ -220,6 +237,9 @@ final class CommitLoop {
   private func keepHouse() {
     let notes = committer.takeNotes()
     let now = Monotonic.now
+    nextHouse = now + Milliseconds(Self.houseMilliseconds)
+    // Only a commit that succeeds takes a refusal back.
+    if store.refusal != nil { nextHeartbeat = now }
     if !notes.isEmpty || now >= nextHeartbeat {
       var work = Committer.Work()
       work.skippedPuts = notes
@@ -259,6 +279,12 @@ struct SkippedPut: Sendable {
 }
 
 extension JobOutcome {
+  /// The store takes no new work, for a reason that it gives; nothing was run.
+  init(refusal: StoreError) {
+    self.init(.unavailable, message: "the store takes no new work: \(refusal.message)")
+    retryAfterMilliseconds = 1_000
+  }
+
   /// The store failed: status 11 if that may pass, else 15.
   init(storeFailure error: StoreError) {
     if error.isTransient {

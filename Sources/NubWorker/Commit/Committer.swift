@@ -12,10 +12,12 @@ final class Committer: Sendable {
     var suspects: [Job] = []
     /// Puts that were answered from the store.
     var skippedPuts: [SkippedPut] = []
+    /// For other workers on the same store to see.
+    var cancels: [FiledCancel] = []
 
-    var isEmpty: Bool { finished.isEmpty && arrived.isEmpty && suspects.isEmpty && skippedPuts.isEmpty }
+    var isEmpty: Bool { !isUrgent && skippedPuts.isEmpty }
     /// Whether someone waits for it.
-    var isUrgent: Bool { !(finished.isEmpty && arrived.isEmpty && suspects.isEmpty) }
+    var isUrgent: Bool { !(finished.isEmpty && arrived.isEmpty && suspects.isEmpty && cancels.isEmpty) }
   }
 
   private struct Inbox {
@@ -40,6 +42,12 @@ final class Committer: Sendable {
   /// A job that is to be run alone because a worker died while it ran.
   func submit(suspect job: Job) {
     inbox.withLock { $0.work.suspects.append(job) }
+    inbox.signal()
+  }
+
+  /// Somebody wants a job ended that this worker does not have.
+  func submit(cancel: FiledCancel) {
+    inbox.withLock { $0.work.cancels.append(cancel) }
     inbox.signal()
   }
 
@@ -85,4 +93,10 @@ final class Committer: Sendable {
   }
 
   var isClosed: Bool { inbox.withLock { $0.isClosed } }
+}
+
+/// A cancel for whichever worker has the job.
+struct FiledCancel: Hashable, Sendable {
+  var tenant: ShortBytes
+  var id: ShortBytes
 }

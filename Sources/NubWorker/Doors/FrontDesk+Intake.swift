@@ -129,13 +129,19 @@ extension FrontDesk {
     guard !candidates.isEmpty else { return }
     var arrived: [Job] = []
     var ready: [Job] = []
+    let refusal = parts.store.refusal
     do throws(StoreError) {
       try parts.reader.snapshot { () throws(StoreError) in
         for candidate in candidates {
           if try answerFromStore(candidate.job) { continue }
           if candidate.door.kind == .pipeline {
+            WorkerFailpoint.pass(.accepted)
             arrived.append(candidate.job)
+          } else if let refusal {
+            candidate.job.outcome = JobOutcome(refusal: refusal)
+            finish(candidate.job)
           } else {
+            WorkerFailpoint.pass(.accepted)
             ready.append(candidate.job)
           }
         }

@@ -9,12 +9,21 @@ extension FrontDesk {
   static let soloRuns: UInt32 = 3
 
   func adoptInherited() {
-    for row in parts.outbox.takeInherited() { adopt(row) }
+    let rows = parts.outbox.takeInherited()
+    guard !rows.isEmpty else { return }
+    // A suspect is in a row of its own, with its count, and until its batch is finished in the batch's as well. The count comes
+    // first, or a job that kills would be new at each start and its mates would never have their turn.
+    var solo = Set<JobKey>()
+    for row in rows.sorted(by: { ($0.attempts, $1.id.rawValue) > ($1.attempts, $0.id.rawValue) }) {
+      adopt(row, &solo)
+    }
+    startNextSuspect()
   }
 
-  private func adopt(_ row: InheritedJournal) {
+  private func adopt(_ row: InheritedJournal, _ solo: inout Set<JobKey>) {
     parts.logger.info(
       "took over journaled jobs", metadata: ["jobs": "\(row.count)", "attempts": "\(row.attempts)"])
+    WorkerFailpoint.pass(.adopting)
     var jobs: [Job] = []
     let isWhole = JournalCodec.decode(row.jobs) { door, frames in
       if let job = inheritedJob(frames, door) { jobs.append(job) }
@@ -28,8 +37,10 @@ extension FrontDesk {
     for job in jobs {
       job.journal = batch
       job.attempt = row.attempts
-      if calls[job.key] != nil, job.isCall {
-        // It came again meanwhile and runs; that run counts, and this one only leaves the journal.
+      let isHere = job.isCall ? calls[job.key] != nil : row.attempts == 0 && solo.contains(job.key)
+      if row.attempts > 0 { solo.insert(job.key) }
+      if isHere {
+        // Its other row counts, or it came again meanwhile and runs: this one only leaves the journal.
         job.isStray = true
         job.outcome = unavailable("the job is running")
         parts.committer.submit(finished: [job])
@@ -40,7 +51,6 @@ extension FrontDesk {
       if died { suspects.append(job) } else { ready.append(job) }
     }
     parts.queue.enqueue(ready)
-    startNextSuspect()
   }
 
   /// Answers inherited jobs that are recorded already, or have killed too many workers.

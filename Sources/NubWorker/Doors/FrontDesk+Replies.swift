@@ -10,6 +10,7 @@ extension FrontDesk {
     finished.append(contentsOf: parts.outbox.take())
     for _ in 0..<min(limit, finished.count) {
       let job = finished.removeFirst()
+      WorkerFailpoint.pass(.delivering)
       if job.isStray { continue }
       if let winner = job.winner { finish(job, winner) } else { finish(job) }
     }
@@ -112,6 +113,7 @@ extension FrontDesk {
     if door.kind == .pipeline, !door.unsent.isEmpty { return keep(reply, door) }
     do throws(ZMQError) {
       if try door.send(reply, with: &sender) { settle(reply) } else { keep(reply, door) }
+      WorkerFailpoint.pass(.replied)
     } catch {
       drop(reply, error)
     }

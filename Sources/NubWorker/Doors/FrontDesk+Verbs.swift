@@ -76,8 +76,16 @@ extension FrontDesk {
         }
       }
       // Too late to change anything is not an error: the job will not run any more.
-      return reply(to: asker, isFinished ? JobOutcome(.ok) : JobOutcome(.notFound, message: "no such job"))
+      if isFinished { return reply(to: asker, JobOutcome(.ok)) }
+      // Another worker on this store may have it.
+      return cancelElsewhere(FiledCancel(tenant: tenant, id: id), asker)
     }
+    cancel(job)
+    reply(to: asker, JobOutcome(.ok))
+  }
+
+  /// Ends a job that is here: at once if it waits, else by interrupting the sandbox that has it.
+  func cancel(_ job: Job) {
     job.isCancelled.store(true, ordering: .relaxed)
     if parts.queue.remove(job) {
       job.outcome = JobOutcome(.cancelled, message: "cancelled before it started")
@@ -85,6 +93,5 @@ extension FrontDesk {
     } else {
       parts.lanes.interrupt(job)
     }
-    reply(to: asker, JobOutcome(.ok))
   }
 }

@@ -13,6 +13,7 @@ final class FrontDesk {
   /// What the desk was built with.
   struct Parts {
     var doors: [Door]
+    var store: any Store
     var reader: any StoreReader
     var queue: WorkQueue
     var committer: Committer
@@ -50,6 +51,8 @@ final class FrontDesk {
   var runningSuspect: Job?
   /// Puts that were answered from the store, for its counters.
   var skippedPuts: [SkippedPut] = []
+  /// Cancels of jobs that are not here, until it is known whether another worker on the store has them.
+  var cancels = PendingCancels()
   var phase = Phase.serving
   private var nextHousekeeping = Monotonic.now
 
@@ -125,7 +128,8 @@ final class FrontDesk {
     switch door.kind {
     // Refusals are answers, too: a direct door is read for as long as there is someone to answer.
     case .direct: true
-    case .pipeline: phase == .serving && !credit.isExhausted
+    // Nobody can ask again there, so while the store refuses work it is left with the producer.
+    case .pipeline: phase == .serving && !credit.isExhausted && parts.store.refusal == nil
     }
   }
 
@@ -152,6 +156,7 @@ final class FrontDesk {
       parts.committer.note(skippedPuts: skippedPuts)
       skippedPuts.removeAll(keepingCapacity: true)
     }
+    followCancels(now)
     dropStaleReplies(now)
     advance(now)
   }
@@ -166,8 +171,10 @@ final class FrontDesk {
       for fleet in parts.fleets { fleet.drain() }
     }
     guard case .draining(let deadline) = phase, wish == .atOnce || now >= deadline else { return }
+    // What is interrupted must not be started again.
+    parts.queue.close()
     giveBackWaiting()
-    parts.lanes.interruptAll()
+    parts.lanes.stop()
     if inFlight == 0 || wish == .atOnce || now >= deadline + Milliseconds(limits.graceMilliseconds) {
       phase = .stopping
     }
@@ -184,6 +191,18 @@ final class FrontDesk {
       } else {
         forget(job)
       }
+    }
+  }
+
+  /// After the end of the lanes: tells the direct askers of what was interrupted to ask elsewhere. Journaled jobs stay in the journal.
+  func answerUnfinished() {
+    for job in Array(calls.values) + Array(puts.values) {
+      guard job.journal == nil, job.askers.contains(where: { parts.doors[$0.door].kind == .direct }) else {
+        forget(job)
+        continue
+      }
+      job.outcome = unavailable("the worker is shutting down")
+      finish(job)
     }
   }
 }

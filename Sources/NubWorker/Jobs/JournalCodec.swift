@@ -53,7 +53,9 @@ enum JournalCodec {
     append(job.id, to: &blob)
     append(job.operand, to: &blob)
     append(job.body, to: &blob)
-    job.rawOptions.withUnsafeBytes { append($0, to: &blob) }
+    // A job that came to be asked for again, not to be journaled, has its options in understood form only.
+    let options = job.rawOptions.isEmpty && !job.options.isDefault ? job.options.json : job.rawOptions
+    options.withUnsafeBytes { append($0, to: &blob) }
     for cap in job.attachedCaps { append(cap.wire, to: &blob) }
   }
 

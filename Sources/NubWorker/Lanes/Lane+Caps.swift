@@ -1,3 +1,4 @@
+internal import Logging
 internal import NubCap
 
 extension Lane {
@@ -13,8 +14,8 @@ extension Lane {
       job.filedCaps.append(FiledCap(cap: cap, source: .body))
       outcome = JobOutcome(.ok, cap.hash.bytes)
     } catch {
-      outcome = JobOutcome(error.status, message: error.message)
-      if error.status == .unavailable { outcome.retryAfterMilliseconds = limits.retryAfterMilliseconds }
+      if error.status == .guestFault, tryAgainAlone(job, error.message) { return }
+      outcome = refusal(error)
     }
     outcome.sandbox = engine?.sandboxID ?? 0
     outcome.runMicroseconds = Monotonic.now.microseconds(since: start)
@@ -23,8 +24,10 @@ extension Lane {
 
   /// Files the caps that came with a call, and makes sure that those its options name are in the directory.
   ///
-  /// - Returns: how the job ends if that is not possible.
+  /// - Returns: how the job ends if that is not possible; nil if it may run.
   func supplyCaps(of job: Job, to engine: any LaneEngine) -> JobOutcome? {
+    // An earlier start may have come this far.
+    job.filedCaps.removeAll(keepingCapacity: true)
     do throws(RequestError) {
       for (index, attached) in job.attachedCaps.enumerated() {
         let cap = try file(attached.wire, claim: nil)
@@ -35,10 +38,28 @@ extension Lane {
       return nil
     } catch {
       job.filedCaps.removeAll()
-      var outcome = JobOutcome(error.status, message: error.message)
-      if error.status == .unavailable { outcome.retryAfterMilliseconds = limits.retryAfterMilliseconds }
-      return outcome
+      return refusal(error)
     }
+  }
+
+  private func refusal(_ error: RequestError) -> JobOutcome {
+    var outcome = JobOutcome(error.status, message: error.message)
+    if error.status == .unavailable { outcome.retryAfterMilliseconds = limits.retryAfterMilliseconds }
+    return outcome
+  }
+
+  /// Gives back a job whose cap broke the sandbox, to run once more, alone, in a fresh one: earlier jobs may have damaged this one.
+  ///
+  /// - Returns: false if that was its second chance.
+  func tryAgainAlone(_ job: Job, _ fault: String) -> Bool {
+    // A guest that answers what is wrong is no better than one that faults.
+    engine = nil
+    guard !job.isSuspect else { return false }
+    job.isSuspect = true
+    logger.debug(
+      "a put faulted and is tried again alone", metadata: ["id": "\(job.key.id)", "fault": "\(fault)"])
+    queue.giveBack([job])
+    return true
   }
 
   /// Checks a cap on the host and files it in the sandbox's directory, unless it is there already.
@@ -87,13 +108,13 @@ extension Lane {
       switch error.code {
       // The host has decoded it, so it is the guest that is wrong.
       case .capRefused, .fault:
-        throw RequestError(.internal, "the sandbox could not file the cap: \(error.message)")
+        throw RequestError(.guestFault, "the sandbox could not file the cap: \(error.message)")
       case .tooLarge: throw RequestError(.tooLarge, error.message)
       case .unavailable: throw RequestError(.unavailable, error.message)
       }
     }
     guard guestHash == hash else {
-      throw RequestError(.internal, "the sandbox computed \(guestHash.hex) for the cap \(hash.hex)")
+      throw RequestError(.guestFault, "the sandbox computed \(guestHash.hex) for the cap \(hash.hex)")
     }
   }
 }

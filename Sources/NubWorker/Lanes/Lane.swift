@@ -43,7 +43,9 @@ final class Lane {
       for job in batch.expired {
         end(job, JobOutcome(.deadlineExceeded, message: "expired before it started"))
       }
+      WorkerFailpoint.pass(.taken)
       if !batch.items.isEmpty { run(batch) }
+      WorkerFailpoint.pass(.ran)
       handOver()
     }
     engine = nil
@@ -116,6 +118,11 @@ final class Lane {
     let now = Monotonic.now
     for job in jobs {
       guard case .call(let function) = job.work else { continue }
+      // The caps of a job before this one broke the sandbox.
+      guard self.engine === engine else {
+        notRun.append(job)
+        continue
+      }
       job.attempt += 1
       job.started = now
       if job.isCancelled.load(ordering: .relaxed) {
@@ -123,6 +130,9 @@ final class Lane {
         continue
       }
       if job.needsCaps, let refusal = supplyCaps(of: job, to: engine) {
+        if refusal.status == .guestFault, tryAgainAlone(job, String(decoding: refusal.body, as: UTF8.self)) {
+          continue
+        }
         end(job, refusal)
         continue
       }
@@ -133,8 +143,22 @@ final class Lane {
           deadlineMilliseconds: min(job.options.deadlineMilliseconds ?? .max, limits.maximumRunMilliseconds)))
     }
     guard let first = ready.first else { return 0 }
+    guard self.engine === engine else {
+      // None of them has begun.
+      for job in ready {
+        job.attempt -= 1
+        job.filedCaps.removeAll()
+      }
+      notRun.append(contentsOf: ready)
+      return 0
+    }
     caps.begin(tenant: first.tenantName)
-    control.began(ready, lane: index, interrupt: engine.interrupt)
+    guard control.began(ready, lane: index, interrupt: engine.interrupt) else {
+      caps.end()
+      for job in ready { job.attempt -= 1 }
+      notRun.append(contentsOf: ready)
+      return 0
+    }
     defer {
       control.ended(lane: index)
       caps.end()

@@ -17,6 +17,12 @@ struct JobOptions: Sendable {
 }
 
 extension JobOptions {
+  /// Whether nothing was asked for.
+  var isDefault: Bool {
+    deadlineMilliseconds == nil && expiresAtMilliseconds == nil && tenant.isEmpty && priority == 5 && !fresh
+      && caps.isEmpty && traceparent == nil
+  }
+
   /// The options as an object again, for the journal: what a worker understands of them, and nothing else.
   var json: [UInt8] {
     var members: [String] = []
