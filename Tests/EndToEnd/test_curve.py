@@ -256,6 +256,7 @@ def test_a_pipelines_jobs_keep_their_keys_tenant_through_a_restart(keys, scratch
         push.send_multipart(waiting)
         direct = wire.Producer.__new__(wire.Producer)
         direct.alive, direct.socket = (lambda: True), connect(zmq.DEALER, serve, "acme")
+        assert direct.ask(wire.job("ping")).status == wire.OK  # The store is there.
         deadline = time.monotonic() + 60
         while waiting[2] not in journal(directory / "s.db"):
             assert time.monotonic() < deadline
