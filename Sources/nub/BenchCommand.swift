@@ -88,9 +88,10 @@ extension BenchCommand {
     static let configuration = CommandConfiguration(shouldDisplay: false)
     @Argument var endpoint: String
     @Option var count: Int
+    @Option var until: Int32 = 0
     @OptionGroup var shape: ShapeOptions
 
-    func run() throws { try Load.produce(to: endpoint, count: count, shape: shape.shape) }
+    func run() throws { try Load.produce(to: endpoint, count: count, shape: shape.shape, until: until) }
   }
 
   struct Collect: ParsableCommand {

@@ -52,7 +52,9 @@ enum WayFigures {
         "--payload", "\(variant.payloadBytes)", "--watch", "\(worker.process.pid)",
       ])
     var producer = try ChildProcess(
-      nub, ["bench", "produce", endpoints.jobs, "--count", "\(jobs)"] + variant.shape)
+      nub,
+      ["bench", "produce", endpoints.jobs, "--count", "\(jobs)", "--until", "\(collector.pid)"]
+        + variant.shape)
     let numbers = try ProcessNumbers(try collector.finish(), from: "the collector")
     let produced = try ProcessNumbers(try producer.finish(), from: "the producer")
     // Ends the worker, not before this line.

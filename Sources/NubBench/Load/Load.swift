@@ -21,14 +21,15 @@ public enum Load {
     var order: JobIDs.Order { hasRandomIDs ? .random : .ordered }
   }
 
-  /// Pushes `count` echo jobs into a pipeline's jobs endpoint, as fast as they are taken.
-  public static func produce(to endpoint: String, count: Int, shape: Shape) throws {
+  /// Pushes `count` echo jobs into a pipeline's jobs endpoint, as fast as they are taken, and stays until `watched` has ended.
+  ///
+  /// libzmq drops what the kernel still holds of a connection that is closed while its reader is at its high-water mark, so a
+  /// producer whose jobs count does not leave before the replies are in.
+  public static func produce(to endpoint: String, count: Int, shape: Shape, until watched: Int32) throws {
     var writer = JobWriter(payload: shape.payloadBytes, order: shape.order, tenants: shape.tenants)
-    do {
-      var socket = try LoadSocket(.push, endpoint, bind: true)
-      for _ in 0..<count { try writer.send(to: &socket) }
-    }
-    // The socket has closed, and so everything is out.
+    var socket = try LoadSocket(.push, endpoint, bind: true)
+    for _ in 0..<count { try writer.send(to: &socket) }
+    while watched > 0, kill(watched, 0) == 0 { usleep(20_000) }
     try printNumbers(["cpu": cpuSeconds()])
   }
 
