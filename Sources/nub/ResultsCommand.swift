@@ -276,7 +276,7 @@ struct ResultsCommand: ParsableCommand {
 
   struct Retry: ParsableCommand {
     static let configuration = CommandConfiguration(
-      commandName: "retry", abstract: "Run failed jobs again, where their request was kept (pipeline door).")
+      commandName: "retry", abstract: "Run failed jobs again, where their request was kept.")
 
     @OptionGroup var store: StoreArguments
     @OptionGroup var filter: Filter

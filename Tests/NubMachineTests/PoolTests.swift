@@ -1,5 +1,6 @@
 import Foundation
 import NubABI
+import NubELF
 import Synchronization
 import Testing
 
@@ -233,12 +234,12 @@ import Testing
   }
 
   @Test func aGuestThatDoesNotStartIsReportedAndNotTriedInALoop() throws {
-    // It speaks, but not to us: its first act is a fault.
-    var configuration = SandboxConfiguration()
-    configuration.directoryCapacity = 1 << 17
-    configuration.heapSize = 32 << 20
-    configuration.startTimeout = .nanoseconds(1)
-    let template = try SandboxTemplate(kvm: try GuestImage.builtIn(), configuration: configuration)
+    // Its first instruction is an invalid one.
+    let working = try GuestImage.builtIn().elf
+    var bytes = working.bytes
+    let entry = try #require(working.loaded(at: working.entry, count: 2)).startIndex
+    bytes.replaceSubrange(entry..<(entry + 2), with: [0x0f, 0x0b])
+    let template = try SandboxTemplate(kvm: try GuestImage(bytes))
     let pool = try SandboxPool(template: template, warm: 1, maximum: 1)
     Self.settled(pool) { $0.failures >= 1 }
     #expect(pool.statistics.lastFailure?.code == .imageInvalid)

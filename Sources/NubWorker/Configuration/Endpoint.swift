@@ -35,7 +35,18 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
         .configuration,
         "\"\(text)\" is not an endpoint: expected tcp://HOST:PORT, ipc://PATH or inproc://NAME")
     }
+    if transport == "tcp://" { try Endpoint.checkPort(of: address) }
     self.address = address
+  }
+
+  /// libzmq takes a port modulo 65536, and so would serve somewhere else than it was told.
+  private static func checkPort(of address: String) throws(WorkerError) {
+    guard let colon = address.lastIndex(of: ":") else { return }
+    let port = address[address.index(after: colon)...]
+    if port == "*" { return }
+    guard let number = Int(port), (0...65_535).contains(number) else {
+      throw WorkerError(.configuration, "\(address) has the port \"\(port)\"; 0 to 65535, or *, is allowed")
+    }
   }
 
   public var description: String { (attachment == .bind ? "@" : ">") + address }
