@@ -1,5 +1,5 @@
 internal import GRDBSQLite
-public import NubCap
+import NubCap
 
 /// Look-ups through statements that are prepared once. One thread at a time, as `StoreReader` says.
 final class SQLiteReader: StoreReader {
