@@ -42,12 +42,17 @@ public struct RetentionPolicy: Sendable {
   public var results: Int64? = 7 * day
   /// Results with any other status.
   public var failures: Int64? = 30 * day
+  /// The requests that are kept with failed jobs, so that they can be run again; the results stay.
+  public var requests: Int64? = 7 * day
   /// Caps that nothing refers to, since their last use.
   public var caps: Int64? = 30 * day
   /// Cancels that nobody claimed.
   public var cancels: Int64? = 10 * 60 * 1_000
-  /// Rows of a table that one slice removes at most: a slice holds the writer for a few milliseconds.
+  /// Rows of a table that one slice removes at most.
   public var sliceRows = 256
+  /// After this long a slice ends, however few rows that was: whoever wants to commit waits for its end. Rows are removed whole, so
+  /// one that is very large takes as long as it takes.
+  public var sliceTime = Duration.milliseconds(2)
 
   public static let day: Int64 = 24 * 60 * 60 * 1_000
 

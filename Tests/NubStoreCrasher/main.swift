@@ -131,12 +131,26 @@ func fill(_ path: String, limit: UInt) throws(StoreError) {
   try writer.close()
 }
 
-/// Opens as somebody without rights.
-func openUnprivileged(_ path: String) throws(StoreError) {
+/// Becomes somebody without rights.
+func dropPrivileges() {
   if geteuid() == 0 {
     setgid(65_534)
     setuid(65_534)
   }
+}
+
+/// Asks as somebody without rights.
+func queryUnprivileged(_ path: String) throws(StoreError) {
+  dropPrivileges()
+  let queries = try SQLiteQueries(path: path)
+  say("jobs \(try queries.statistics().jobs)")
+  let page = try queries.results(ResultFilter(), limit: 1)
+  say("newest \(page.rows.map { String(decoding: $0.jobID, as: UTF8.self) })")
+}
+
+/// Opens as somebody without rights.
+func openUnprivileged(_ path: String) throws(StoreError) {
+  dropPrivileges()
   let store = try SQLiteStore(path: path)
   _ = try store.makeWriter(identity())
 }
@@ -148,6 +162,7 @@ do throws(StoreError) {
   case "hold": try hold(arguments[2])
   case "race": try race(arguments[2], count: Int(arguments[3]) ?? 0)
   case "fill": try fill(arguments[2], limit: UInt(arguments[3]) ?? 0)
+  case "query": try queryUnprivileged(arguments[2])
   case "open": try openUnprivileged(arguments[2])
   default: exit(2)
   }

@@ -67,11 +67,53 @@ extension Promise {
         #expect(try test.queries().statistics().jobs == 0)
       }
     },
+    Promise("kept requests go before the failures that they belong to") { provider in
+      let test = try provider.makeStore(StoreOptions())
+      let writer = try test.makeWriter()
+      var policy = RetentionPolicy()
+      policy.sliceRows = 4
+      try writer.commit { batch in
+        for index in 0..<20 {
+          var job = Sample.job("failed-\(index)", status: 3)
+          job.request = .array(Array("the request".utf8))
+          // Half of them are old enough.
+          job.finishedMilliseconds = Sample.now - (index < 10 ? 8 : 6) * RetentionPolicy.day
+          batch.finished.append(job)
+        }
+      }
+      _ = try maintain(writer, policy, now: Sample.now)
+      #expect(try test.queries().statistics().jobs == 20)
+      let canRetry = try (0..<20).filter {
+        try test.queries().result(jobID: Array("failed-\($0)".utf8), tenant: nil).first?.canRetry == true
+      }
+      #expect(canRetry == Array(10..<20))
+    },
+    Promise("a slice ends when its time is up, and the next goes on where it ended") { provider in
+      let test = try provider.makeStore(StoreOptions())
+      let writer = try test.makeWriter()
+      var policy = RetentionPolicy()
+      policy.sliceTime = .zero
+      try writer.commit { batch in
+        for index in 0..<40 {
+          var job = Sample.job("old-\(index)", status: index % 2 == 0 ? 3 : 0)
+          job.finishedMilliseconds = Sample.now - 31 * RetentionPolicy.day
+          job.request = .array([1])
+          batch.finished.append(job)
+        }
+        batch.caps = (0..<20).map { Sample.cap("cap-\($0)") }
+      }
+      // Each slice removes one: the least that it may.
+      let later = Sample.now + 31 * RetentionPolicy.day
+      #expect(try maintain(writer, policy, now: later) >= 60)
+      let statistics = try test.queries().statistics()
+      #expect(statistics.jobs == 0 && statistics.caps == 0)
+    },
     Promise("what a policy keeps forever stays") { provider in
       let test = try provider.makeStore(StoreOptions())
       let writer = try test.makeWriter()
       var policy = RetentionPolicy()
       (policy.results, policy.failures, policy.caps, policy.cancels) = (nil, nil, nil, nil)
+      policy.requests = nil
       try writer.commit {
         $0.finished = [Sample.job("a"), Sample.job("b", status: 3)]
         $0.caps = [Sample.cap("c")]

@@ -129,6 +129,24 @@ extension Promise {
       #expect(try test.store.makeReader().find("before") == nil)
       try writer.commit { $0.finished = [Sample.job("before")] }
     },
+    Promise("a batch that failed leaves no trace in what questions find later") { provider in
+      let test = try provider.makeStore(StoreOptions())
+      let writer = try test.makeWriter()
+      let red = try writer.tenant("red")
+      _ = storeError {
+        try writer.commit { batch in
+          var bad = Sample.job("x", tenant: red)
+          bad.jobID = .empty
+          batch.finished = [Sample.job("a", tenant: red), bad]
+        }
+      }
+      try writer.commit { $0.finished = [Sample.job("a", tenant: red)] }
+      var filter = ResultFilter()
+      filter.tenant = "red"
+      let page = try test.queries().results(
+        filter, order: .newest, limit: 10, after: nil, budget: .seconds(60))
+      #expect(page.rows.map(\.jobID) == [Array("a".utf8)])
+    },
     Promise("a snapshot shows one state, and the next one what came since") { provider in
       let test = try provider.makeStore(StoreOptions())
       let writer = try test.makeWriter()

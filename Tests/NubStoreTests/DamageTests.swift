@@ -94,6 +94,70 @@ import Testing
     #expect(child.wait() == 1)
   }
 
+  /// What a refusal must not leave behind: a lock or a log beside a file that is none of nub's business.
+  @Test(arguments: ["newer", "garbage", "short", "truncated", "theirs", "read-only"])
+  func aRefusedFileGetsNoCompany(kind: String) throws {
+    let file = folder.path("alone.db")
+    switch kind {
+    case "garbage": try Data(repeating: 0x41, count: 10_000).write(to: URL(fileURLWithPath: file))
+    case "short": try Data(repeating: 0x41, count: 10).write(to: URL(fileURLWithPath: file))
+    case "theirs": try sql("CREATE TABLE theirs(x); PRAGMA journal_mode=WAL")
+    default:
+      try fill()
+      if kind == "newer" { try sql("PRAGMA user_version=2") }
+    }
+    if FileManager.default.fileExists(atPath: path) { try copyAlone(to: file) }
+    if kind == "truncated" {
+      try FileHandle(forWritingTo: URL(fileURLWithPath: file)).truncate(atOffset: 20_000)
+    }
+    if kind == "read-only" {
+      // Writable is the folder, not the file.
+      try FileManager.default.setAttributes([.posixPermissions: 0o777], ofItemAtPath: folder.path)
+      try FileManager.default.setAttributes([.posixPermissions: 0o444], ofItemAtPath: file)
+      let child = try ChildProcess(["open", file])
+      #expect(child.readAll().first?.hasPrefix("error readOnly") == true)
+    } else {
+      #expect(storeError { _ = try SQLiteStore(path: file) } != nil)
+      #expect(storeError { _ = try SQLiteQueries(path: file) } != nil)
+    }
+    let company = try FileManager.default.contentsOfDirectory(atPath: folder.path).filter {
+      $0.hasPrefix("alone.db-")
+    }
+    #expect(company == [])
+  }
+
+  /// Copies the database file, everything in it, without its log.
+  private func copyAlone(to file: String) throws {
+    try sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    try FileManager.default.copyItem(atPath: path, toPath: file)
+  }
+
+  @Test func aCopyWhereNothingCanBeWrittenAnswersQuestions() throws {
+    try fill()
+    let place = folder.path("a copy?#%")
+    try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: false)
+    let file = place + "/store 1.db"
+    try copyAlone(to: file)
+    try FileManager.default.setAttributes([.posixPermissions: 0o444], ofItemAtPath: file)
+    try FileManager.default.setAttributes([.posixPermissions: 0o555], ofItemAtPath: place)
+    defer { try? FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: place) }
+    let child = try ChildProcess(["query", file])
+    #expect(child.readAll() == ["jobs 500", "newest [\"499\"]", "done"])
+    #expect(child.wait() == 0)
+    // With a log that cannot be read there, it is not the whole store.
+    try Data(repeating: 1, count: 4_152).write(to: URL(fileURLWithPath: file + "-wal"))
+    let other = try ChildProcess(["query", file])
+    let line = try #require(other.readAll().first)
+    #expect(line.hasPrefix("error readOnly") && line.contains("copy both"), "\(line)")
+  }
+
+  @Test func aFileThatMayNotBeReadIsSaidToBeSo() throws {
+    try fill()
+    let child = try ChildProcess(["query", path])
+    let line = try #require(child.readAll().first)
+    #expect(line.hasPrefix("error cannotOpen") && line.contains("may not be read"), "\(line)")
+  }
+
   @Test func aFileLockedByAnotherProgramIsWaitedForAndThenSaidToBe() throws {
     var options = StoreOptions()
     options.busyTimeoutMilliseconds = 30

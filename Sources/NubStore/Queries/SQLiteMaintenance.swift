@@ -20,6 +20,8 @@ public final class SQLiteMaintenance: StoreMaintenance {
   }
 
   private static let sliceRows = 256
+  /// As the workers' own retention: after this long a transaction ends, for they wait for its end.
+  private static let sliceTime = Duration.milliseconds(2)
 
   /// Opens a store that exists and is up to date.
   public init(path: String, options: StoreOptions = StoreOptions()) throws(StoreError) {
@@ -70,9 +72,13 @@ public final class SQLiteMaintenance: StoreMaintenance {
   }
 
   private func remove(_ jobs: [Int64]) throws(StoreError) {
-    guard !jobs.isEmpty else { return }
-    try write(durable: true) { (writing, _) throws(StoreError) in
-      for seq in jobs { try writing.statements.removeJob(seq) }
+    var rest = jobs[...]
+    while !rest.isEmpty {
+      let slice = Array(rest)
+      rest = rest.dropFirst(
+        try write(durable: true) { (writing, _) throws(StoreError) in
+          try writing.statements.removeJobs(slice, until: .now + Self.sliceTime)
+        })
     }
   }
 
@@ -131,9 +137,8 @@ public final class SQLiteMaintenance: StoreMaintenance {
       var hasMore = true
       while hasMore {
         let slice = try write(durable: true) { (writing, _) throws(StoreError) in
-          let unused = try writing.statements.unusedCaps(since: limit, Int64(Self.sliceRows), after: &cursor)
-          for cap in unused.caps { try writing.statements.removeCap(cap.cap) }
-          return unused
+          try writing.statements.removeCaps(
+            unusedSince: limit, Int64(Self.sliceRows), after: &cursor, until: .now + Self.sliceTime)
         }
         hasMore = slice.hasMore
         removed += slice.caps.count

@@ -1,5 +1,6 @@
 internal import Foundation
 internal import GRDB
+internal import Glibc
 import NubCap
 
 /// People's questions to a SQLite store, over a read-only connection of its own.
@@ -23,8 +24,9 @@ public final class SQLiteQueries: StoreQueries {
       if let connection = db.sqliteConnection { Connection.forbidCheckpointOnClose(connection) }
       try db.execute(sql: "PRAGMA wal_autocheckpoint=0")
     }
+    let source = try Self.source(path)
     queue = try StoreError.wrap(path: path) {
-      let queue = try DatabaseQueue(path: path, configuration: configuration)
+      let queue = try DatabaseQueue(path: source, configuration: configuration)
       let version = try queue.read { db in try StoreFile.version(of: db, path: path) }
       guard version == Schema.version else {
         throw StoreError(
@@ -34,6 +36,25 @@ public final class SQLiteQueries: StoreQueries {
       }
       return queue
     }
+  }
+
+  /// What to open: the path, or for a copy where nothing can be made beside it a URI which says that nobody writes.
+  ///
+  /// SQLite reads a file in WAL mode through a log and an index of it, and makes both where they are missing. On a read-only medium it
+  /// cannot; a file without a log has no need of them, as long as it stays as it is.
+  private static func source(_ path: String) throws(StoreError) -> String {
+    let slash = path.lastIndex(of: "/")
+    let folder = slash.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+    if access(path + "-shm", F_OK) == 0 || access(folder, W_OK) == 0 { return path }
+    guard StoreFile.size(of: path + "-wal") == 0 else {
+      throw StoreError(
+        .readOnly,
+        "\(path) has a log, \(path)-wal, which cannot be read where nothing can be written: copy both to a folder that you may write to"
+      )
+    }
+    let unreserved = CharacterSet(charactersIn: "/-._~").union(.alphanumerics)
+    let escaped = path.addingPercentEncoding(withAllowedCharacters: unreserved) ?? path
+    return "file:\(escaped)?immutable=1"
   }
 
   func read<R>(_ body: (Database) throws -> R) throws(StoreError) -> R {

@@ -14,14 +14,7 @@ struct Connection: ~Copyable {
   }
 
   init(path: String, access: Access, options: StoreOptions) throws(StoreError) {
-    let mode = access == .read ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE
-    var opened: OpaquePointer?
-    let code = sqlite3_open_v2(path, &opened, mode | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nil)
-    guard let opened, code == SQLITE_OK else {
-      let error = StoreError(sqlite: code, connection: opened, path: path)
-      sqlite3_close_v2(opened)
-      throw error
-    }
+    let opened = try Self.open(path, access)
     do {
       try Self.configure(opened, path: path, access: access, options: options)
     } catch {
@@ -30,6 +23,24 @@ struct Connection: ~Copyable {
     }
     handle = opened
     self.path = path
+  }
+
+  /// A connection that only has the file open: no page of it is read, and nothing is made beside it.
+  init(looking path: String) throws(StoreError) {
+    handle = try Self.open(path, .read)
+    self.path = path
+  }
+
+  private static func open(_ path: String, _ access: Access) throws(StoreError) -> OpaquePointer {
+    let mode = access == .read ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE
+    var opened: OpaquePointer?
+    let code = sqlite3_open_v2(path, &opened, mode | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nil)
+    guard let opened, code == SQLITE_OK else {
+      let error = StoreError(sqlite: code, connection: opened, path: path)
+      sqlite3_close_v2(opened)
+      throw error
+    }
+    return opened
   }
 
   private static func configure(

@@ -16,6 +16,7 @@ final class RetentionStatements {
   private let deleteViewers: Statement
   private let deleteCancels: Statement
   private let deleteSpans: Statement
+  private let oldestRequests: Statement
 
   /// Bytes of caps after which a slice ends, however few rows that was.
   private static let sliceBytes: Int64 = 2 << 20
@@ -48,8 +49,15 @@ final class RetentionStatements {
     deleteSpans = try Statement(
       connection,
       """
-      DELETE FROM job_spans WHERE tenant BETWEEN ?1 AND ?2
-        AND span < coalesce((SELECT min(seq) FROM jobs) >> \(JobStatements.spanShift), -1)
+      DELETE FROM job_spans WHERE (tenant, span) IN (
+        SELECT tenant, span FROM job_spans WHERE tenant BETWEEN ?1 AND ?2
+          AND span < coalesce((SELECT min(seq) FROM jobs) >> \(JobStatements.spanShift), -1) LIMIT ?3)
+      """)
+    oldestRequests = try Statement(
+      connection,
+      """
+      SELECT r.seq, coalesce(j.finished_ms, 0) FROM requests r LEFT JOIN jobs j ON j.seq = r.seq
+      WHERE r.seq > ?1 ORDER BY r.seq LIMIT ?2
       """)
   }
 
@@ -87,10 +95,55 @@ final class RetentionStatements {
     try deleteRequest.run()
   }
 
-  func removeSpans(ofTenants tenants: ClosedRange<Int64>) throws(StoreError) {
+  /// Removes jobs until the time is up, but at least one.
+  /// - Returns: how many of them went.
+  func removeJobs(_ jobs: [Int64], until deadline: ContinuousClock.Instant) throws(StoreError) -> Int {
+    for (index, seq) in jobs.enumerated() {
+      if index > 0, ContinuousClock.now >= deadline { return index }
+      try removeJob(seq)
+    }
+    return jobs.count
+  }
+
+  /// - Returns: whether as many went as were allowed.
+  func removeSpans(
+    ofTenants tenants: ClosedRange<Int64>, _ rows: Int64, _ connection: borrowing Connection
+  ) throws(StoreError) -> Bool {
     deleteSpans.bind(1, tenants.lowerBound)
     deleteSpans.bind(2, tenants.upperBound)
+    deleteSpans.bind(3, rows)
     try deleteSpans.run()
+    return sqlite3_changes(connection.handle) == rows
+  }
+
+  // MARK: Requests
+
+  /// Removes the next requests whose jobs finished before `limit`; inside a transaction.
+  /// - Returns: whether there are more to look at.
+  func removeRequests(
+    before limit: Int64, _ rows: Int64, after cursor: inout Int64, until deadline: ContinuousClock.Instant
+  ) throws(StoreError) -> Bool {
+    let expired = try expiredRequests(before: limit, rows, after: cursor)
+    for (index, seq) in expired.enumerated() {
+      if index > 0, ContinuousClock.now >= deadline { return true }
+      deleteRequest.bind(1, seq)
+      try deleteRequest.run()
+      cursor = seq
+    }
+    return Int64(expired.count) == rows
+  }
+
+  private func expiredRequests(
+    before limit: Int64, _ rows: Int64, after cursor: Int64
+  ) throws(StoreError) -> [Int64] {
+    oldestRequests.bind(1, cursor)
+    oldestRequests.bind(2, rows)
+    defer { oldestRequests.reset() }
+    var expired: [Int64] = []
+    while try oldestRequests.step(), oldestRequests.int64(1) < limit {
+      expired.append(oldestRequests.int64(0))
+    }
+    return expired
   }
 
   // MARK: Caps
@@ -102,7 +155,7 @@ final class RetentionStatements {
   }
 
   /// The next caps after `cursor` that nobody used since `limit` and nothing refers to.
-  func unusedCaps(
+  private func unusedCaps(
     since limit: Int64, _ rows: Int64, after cursor: inout Int64
   ) throws(StoreError) -> (caps: [UnusedCap], hasMore: Bool) {
     capsInOrder.bind(1, cursor)
@@ -122,17 +175,25 @@ final class RetentionStatements {
     return (caps, count == rows)
   }
 
-  /// Removes the next unused caps; inside a transaction.
-  /// - Returns: whether there are more to look at.
+  /// Removes the next unused caps, until the time is up, but at least one; inside a transaction.
+  /// - Returns: those that went, and whether there are more to look at.
   func removeCaps(
-    unusedSince limit: Int64, _ rows: Int64, after cursor: inout Int64
-  ) throws(StoreError) -> Bool {
-    let unused = try unusedCaps(since: limit, rows, after: &cursor)
-    for cap in unused.caps { try removeCap(cap.cap) }
-    return unused.hasMore
+    unusedSince limit: Int64, _ rows: Int64, after cursor: inout Int64,
+    until deadline: ContinuousClock.Instant
+  ) throws(StoreError) -> (caps: [UnusedCap], hasMore: Bool) {
+    var unused = try unusedCaps(since: limit, rows, after: &cursor)
+    for (index, cap) in unused.caps.enumerated() {
+      if index > 0, ContinuousClock.now >= deadline {
+        unused.caps.removeSubrange(index...)
+        cursor = unused.caps[index - 1].cap
+        return (unused.caps, true)
+      }
+      try removeCap(cap.cap)
+    }
+    return unused
   }
 
-  func removeCap(_ cap: Int64) throws(StoreError) {
+  private func removeCap(_ cap: Int64) throws(StoreError) {
     deleteCap.bind(1, cap)
     try deleteCap.run()
     deleteBody.bind(1, cap)

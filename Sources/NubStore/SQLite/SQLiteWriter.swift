@@ -152,6 +152,7 @@ final class SQLiteWriter: StoreWriter {
     do {
       try write(batch)
     } catch {
+      jobs.forgetRolledBack()
       store.setRefusal(
         error.isTransient || error.code == .io || error.code == .corrupt ? error : store.refusal)
       throw error

@@ -9,13 +9,15 @@ enum StoreFile {
 
   /// Makes the file if it is missing, refuses it if it is not ours to write, and brings it up to date.
   static func prepare(path: String, options: StoreOptions) throws(StoreError) {
+    // First what needs nothing but a look: a file that is refused gets no lock and no log beside it.
+    try create(path: path)
+    guard access(path, W_OK) == 0 else { throw StoreError(opening: path, errno: errno) }
+    try inspect(path: path)
+
     // Migrating is writing: one process at a time.
     let lock = try OpenFileLock(path: lockPath(path))
     try lock.lock(timeoutMilliseconds: options.busyTimeoutMilliseconds)
     defer { lock.unlock() }
-
-    try create(path: path)
-    try inspect(path: path)
     try migrate(path: path, options: options)
   }
 
@@ -41,6 +43,10 @@ enum StoreFile {
     guard status.st_mode & S_IFMT == S_IFREG else {
       throw StoreError(.cannotOpen, "\(path) is not a regular file")
     }
+    guard access(path, R_OK) == 0 else {
+      throw StoreError(
+        .cannotOpen, "\(path) may not be read by this user: check its permissions", errno: errno)
+    }
     if status.st_size == 0 {
       // A database whose every page is still in its log begins like this. A log of a file that was emptied looks the same; SQLite
       // then finds out when it reads on.
@@ -53,15 +59,19 @@ enum StoreFile {
     func big(_ offset: Int, _ count: Int) -> Int64 {
       header[offset..<offset + count].reduce(0) { $0 << 8 | Int64($1) }
     }
+    // While the log holds frames, the first page may be in there, and the file may lawfully be shorter than its header says: a
+    // checkpoint was cut off. SQLite then finds out.
+    guard size(of: path + "-wal") == 0 else { return true }
     let pageSize = big(16, 2) == 1 ? 65_536 : big(16, 2)
     let pages = big(28, 4)
-    // While the log holds frames, the file may lawfully be shorter than its header says: a checkpoint was cut off.
-    if size(of: path + "-wal") == 0, pages * pageSize > fileSize {
+    if pages * pageSize > fileSize {
       throw StoreError(
         .corrupt,
         "\(path) is truncated: \(fileSize) bytes of \(pages * pageSize); restore a backup, or let sqlite3's .recover save what it can"
       )
     }
+    // A table needs a page of its own, so a single page holds none.
+    try check(version: big(60, 4), applicationID: big(68, 4), isEmpty: pages <= 1, path: path)
     return true
   }
 
@@ -70,7 +80,8 @@ enum StoreFile {
 
   /// The first 100 bytes, fewer if there are not as many, and the size, read through a connection's own file handle.
   private static func beginning(path: String) throws(StoreError) -> (header: [UInt8], size: Int64) {
-    let connection = try Connection(path: path, access: .read, options: StoreOptions())
+    // Nothing is asked of this connection: the first statement would make a log beside the file.
+    let connection = try Connection(looking: path)
     var file: UnsafeMutablePointer<sqlite3_file>?
     let code = sqlite3_file_control(connection.handle, "main", SQLITE_FCNTL_FILE_POINTER, &file)
     guard code == SQLITE_OK, let file, let methods = file.pointee.pMethods else {

@@ -18,6 +18,9 @@ final class WriteConnection {
     lock = try OpenFileLock(path: StoreFile.lockPath(path))
     connection = try Connection(path: path, access: .write, options: options)
     try connection.execute("PRAGMA synchronous=FULL")
+    // Debian's SQLite zeroes what is deleted, so that each journal row and each expired result would be written once more
+    // (docs/decisions/0305).
+    try connection.execute("PRAGMA secure_delete=FAST")
     self.options = options
     begin = try Statement(connection, "BEGIN IMMEDIATE")
     end = try Statement(connection, "COMMIT")
