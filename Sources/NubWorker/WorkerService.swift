@@ -117,7 +117,7 @@ struct WorkerService: ~Copyable {
         CommitLoop(
           committer: committer, store: store, writer: writer, queue: queue, outbox: outbox,
           engine: source.kind,
-          image: image, retention: RetentionPolicy(), logger: logger))
+          image: image, retention: configuration.retention.policy, logger: logger))
       for _ in 0..<configuration.lanes { readers.append(Handover(try store.makeReader())) }
     } catch {
       throw WorkerError(.store, "cannot open the store", cause: error)

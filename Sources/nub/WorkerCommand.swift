@@ -99,6 +99,9 @@ struct WorkerCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Bytes of store from which new work is refused.", valueName: "bytes"))
   var maxStore: Int64?
 
+  @OptionGroup(title: "Retention")
+  var retention: RetentionOptions
+
   @Option(help: ArgumentHelp("How long a drain may take.", valueName: "seconds"))
   var drainTimeout: Int?
 
@@ -188,6 +191,7 @@ struct WorkerCommand: ParsableCommand {
     if let guestHeap { configuration.guestHeapBytes = guestHeap }
     if let maxRun { configuration.maximumRunMilliseconds = maxRun }
     configuration.maximumStoreBytes = maxStore
+    try retention.apply(to: &configuration.retention)
     if let drainTimeout {
       configuration.drainMilliseconds = drainTimeout.multipliedReportingOverflow(by: 1000).partialValue
     }

@@ -183,6 +183,41 @@ func hash(ofCap wire: [UInt8]) throws -> CapHash { try CapView(validating: wire.
     #expect(try dealer.ask(job("get_cap", id: bytes("g"), operand: hash.bytes)).body == wire)
   }
 
+  @Test func `a claim without bytes that nobody knows is named as missing, and nothing is filed`() throws {
+    let hash = try hash(ofCap: dataCap(bytes("never sent")))
+    let reply = try dealer.ask(job("put_cap", id: bytes("1"), operand: hash.bytes, body: []))
+    #expect(reply.status == .capMissing && reply.body == hash.bytes)
+    #expect(
+      try dealer.ask(job("find_missing", id: bytes("2"), operand: [], body: hash.bytes)).body == hash.bytes)
+  }
+
+  @Test func `many long questions are each answered whole and in order`() throws {
+    let known = try dealer.ask(job("put_cap", id: bytes("p"), operand: [], body: dataCap(bytes("known"))))
+      .body
+    func absent(_ question: Int, _ index: Int) -> [UInt8] {
+      [UInt8(question), UInt8(index & 255), UInt8(index >> 8)] + [UInt8](repeating: 9, count: 29)
+    }
+    var missing: [[UInt8]: [UInt8]] = [:]
+    for question in 0..<6 {
+      // One has more than may be asked at once; the last is empty.
+      let count = [3_000, 1, 255, 256, 257, 0][question]
+      let hashes = (0..<count).map { absent(question, $0) }
+      missing[bytes("q\(question)")] = hashes.flatMap { $0 }
+      let asked = hashes.flatMap { $0 + known }
+      try dealer.send(job("find_missing", id: bytes("q\(question)"), operand: [], body: asked))
+    }
+    try dealer.send(
+      job("find_missing", id: bytes("much"), operand: [], body: [UInt8](repeating: 0, count: 65_537 * 32)))
+    for _ in 0..<7 {
+      let reply = try dealer.reply()
+      if reply.id == bytes("much") {
+        #expect(reply.status == .tooLarge)
+      } else {
+        #expect(reply.status == .ok && reply.body == missing[reply.id])
+      }
+    }
+  }
+
   @Test func `a put that is wrong says how`() throws {
     let wire = dataCap(bytes("x"))
     let other = try hash(ofCap: dataCap(bytes("y")))

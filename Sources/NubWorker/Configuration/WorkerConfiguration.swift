@@ -41,6 +41,8 @@ public struct WorkerConfiguration: Sendable {
   public var durability = Durability.full
   /// Size of the store in bytes from which new work is refused; nil for none.
   public var maximumStoreBytes: Int64?
+  /// How long results, failures and caps are kept.
+  public var retention = Retention()
   public var engine = Engine.kvm
   /// Folder for crash dumps of guests that fault; nil for none. One dump holds the memory of one tenant's guest.
   public var crashDumpPath: String?

@@ -167,7 +167,13 @@ extension FrontDesk {
       finish(job, recorded)
       return true
     case .putCap(let claim?):
-      guard try parts.reader.hasCap(claim, tenant: job.tenantName) else { return false }
+      guard try parts.reader.hasCap(claim, tenant: job.tenantName) else {
+        // Without bytes it was a question: unknown here, send the bytes.
+        guard job.body.isEmpty else { return false }
+        job.outcome = JobOutcome(.capMissing, claim.bytes)
+        finish(job)
+        return true
+      }
       metrics.putSkipped()
       skippedPuts.append(SkippedPut(hash: claim))
       job.outcome = JobOutcome(.ok, claim.bytes)

@@ -13,7 +13,7 @@ extension FrontDesk {
       case .ping:
         reply(to: asker, JobOutcome(.ok, identity.pingBody))
       case .findMissing:
-        reply(to: asker, try findMissing(frames[request.bodyFrame], tenant))
+        findMissing(frames[request.bodyFrame], tenant, asker)
       case .getCap(let hash):
         var outcome = JobOutcome(.notFound, message: "no such cap")
         try parts.reader.snapshot { () throws(StoreError) in
@@ -32,23 +32,6 @@ extension FrontDesk {
     } catch {
       reply(to: asker, JobOutcome(storeFailure: error))
     }
-  }
-
-  private func findMissing(
-    _ body: UnsafeRawBufferPointer, _ tenant: ShortBytes
-  ) throws(StoreError) -> JobOutcome {
-    let count = body.count / CapHash.byteCount
-    guard count <= limits.hashes else {
-      return JobOutcome(.tooLarge, message: "\(count) hashes; at most \(limits.hashes) in one message")
-    }
-    var missing: [UInt8] = []
-    try parts.reader.snapshot { () throws(StoreError) in
-      guard let tenant = try parts.reader.tenant(tenant) else { return missing = [UInt8](body) }
-      try parts.reader.missingCaps(body, tenant: tenant) { index in
-        missing.append(contentsOf: body[index * CapHash.byteCount..<(index + 1) * CapHash.byteCount])
-      }
-    }
-    return JobOutcome(.ok, missing)
   }
 
   private func getResult(_ id: ShortBytes, _ tenant: ShortBytes, _ asker: Asker) throws(StoreError) {

@@ -53,6 +53,8 @@ final class FrontDesk {
   var skippedPuts: [SkippedPut] = []
   /// Cancels of jobs that are not here, until it is known whether another worker on the store has them.
   var cancels = PendingCancels()
+  /// Questions that are looked up a part at a time.
+  var searches = Searches()
   var phase = Phase.serving
   private var nextHousekeeping = Monotonic.now
 
@@ -103,6 +105,8 @@ final class FrontDesk {
       var isBusy = !finished.isEmpty
       for door in parts.doors where takes(door) { if try receive(from: door) { isBusy = true } }
       admit()
+      advanceSearches()
+      if !searches.isEmpty { isBusy = true }
       let now = Monotonic.now
       if now >= nextHousekeeping {
         housekeep(now)
@@ -118,7 +122,7 @@ final class FrontDesk {
   private var isDone: Bool {
     switch phase {
     case .serving: false
-    case .draining: inFlight == 0 && parts.doors.allSatisfy(\.unsent.isEmpty)
+    case .draining: inFlight == 0 && searches.isEmpty && parts.doors.allSatisfy(\.unsent.isEmpty)
     case .stopping: true
     }
   }
@@ -196,6 +200,7 @@ final class FrontDesk {
 
   /// After the end of the lanes: tells the direct askers of what was interrupted to ask elsewhere. Journaled jobs stay in the journal.
   func answerUnfinished() {
+    giveUpSearches()
     for job in Array(calls.values) + Array(puts.values) {
       guard job.journal == nil, job.askers.contains(where: { parts.doors[$0.door].kind == .direct }) else {
         forget(job)
@@ -225,6 +230,11 @@ struct FrontDeskLimits: Sendable {
   var graceMilliseconds = 2_000
   /// Hashes in one `find_missing`.
   var hashes = 65_536
+  /// Hashes that are looked up between two looks at the doors, and of one question before the next has its turn.
+  var roundHashes = 512
+  var turnHashes = 256
+  /// Bytes of hashes that may wait to be looked up.
+  var searchBytes = 32 << 20
 }
 
 /// Who this worker is, as replies and the store say it.

@@ -12,6 +12,7 @@ extension Lane {
     do throws(RequestError) {
       let cap = try file(job.body, claim: claim)
       job.filedCaps.append(FiledCap(cap: cap, source: .body))
+      caps.note(cap.hash, references: cap.references, tenant: job.tenantName)
       outcome = JobOutcome(.ok, cap.hash.bytes)
     } catch {
       if error.status == .guestFault, tryAgainAlone(job, error.message) { return }
@@ -32,6 +33,7 @@ extension Lane {
       for (index, attached) in job.attachedCaps.enumerated() {
         let cap = try file(attached.wire, claim: nil)
         job.filedCaps.append(FiledCap(cap: cap, source: .attached(index)))
+        caps.note(cap.hash, references: cap.references, tenant: job.tenantName)
       }
       let missing = try hydrate(job.options.caps, tenant: job.tenantName, engine)
       if !missing.isEmpty { return JobOutcome(.capMissing, missing.flatMap(\.bytes)) }
@@ -90,6 +92,10 @@ extension Lane {
       guard let wire = try caps.wire(of: hash, tenant: tenant) else {
         missing.append(hash)
         continue
+      }
+      // Data refers to nothing.
+      if wire.first != CapKind.data.rawValue, let view = try? CapView(validating: wire.span.bytes) {
+        caps.note(hash, references: view.references, tenant: tenant)
       }
       try wire.withUnsafeBufferPointer { (bytes) throws(RequestError) in
         try put(UnsafeRawBufferPointer(bytes), hash, engine)

@@ -27,7 +27,7 @@ extension Lane {
       outcome = JobOutcome(
         .unknownFunction, message: "the guest has no function \(name); `ping` lists those it has")
     case .capsMissing(let hashes):
-      outcome = JobOutcome(.capMissing, hashes.flatMap(\.bytes))
+      outcome = JobOutcome(.capMissing, caps.holes(hashes, of: job).flatMap(\.bytes))
     case .tooLarge(let message):
       outcome = JobOutcome(.tooLarge, message: message)
     case .fault(let message):

@@ -11,7 +11,14 @@ final class LaneCaps: CapSupply, @unchecked Sendable {
   /// Bytes of one answer; what a guest did not ask for by name is left out beyond it.
   private let maximumBytes: Int
   private var tenant = ShortBytes()
+  /// What this tenant's sandboxes were given.
+  private var graphs = SuppliedGraphs()
+  private var graphsTenant = ShortBytes()
+  /// Caps that jobs have brought along: they may be on their way to the store still.
+  private var brought = Set<CapHash>()
 
+  /// Hashes that one answer names as missing.
+  private static let maximumMissing = 1_024
   /// Caps that come along without having been asked for.
   private static let maximumExtras = 1_024
 
@@ -21,10 +28,28 @@ final class LaneCaps: CapSupply, @unchecked Sendable {
   }
 
   /// Jobs of this tenant are about to run.
-  func begin(tenant: ShortBytes) { self.tenant = tenant }
+  func begin(tenant: ShortBytes) {
+    self.tenant = tenant
+    remember(tenant)
+  }
 
   /// Nobody's jobs run.
   func end() { tenant = ShortBytes() }
+
+  /// A cap of this tenant's has been filed in the sandbox.
+  func note(_ hash: CapHash, references: [CapHash], tenant: ShortBytes) {
+    remember(tenant)
+    graphs.note(hash, references: references)
+    if brought.count >= SuppliedGraphs.maximum { brought.removeAll() }
+    brought.insert(hash)
+  }
+
+  private func remember(_ tenant: ShortBytes) {
+    if graphsTenant == tenant { return }
+    graphsTenant = tenant
+    graphs.removeAll()
+    brought.removeAll()
+  }
 
   /// The cap's wire form, if this tenant may see it.
   func wire(of hash: CapHash, tenant: ShortBytes) throws(RequestError) -> [UInt8]? {
@@ -41,7 +66,9 @@ final class LaneCaps: CapSupply, @unchecked Sendable {
     var answer: [UInt8] = []
     var missing: [CapHash] = []
     do throws(StoreError) {
-      try reader.snapshot { () throws(StoreError) in try collect(hashes, &answer, &missing) }
+      try reader.snapshot { () throws(StoreError) in
+        try collect(hashes, &answer, &missing)
+      }
     } catch {
       throw .failed(error.message)
     }
@@ -72,12 +99,56 @@ final class LaneCaps: CapSupply, @unchecked Sendable {
         withUnsafeBytes(of: UInt32(wire.count).littleEndian) { answer.append(contentsOf: $0) }
         answer.append(contentsOf: wire)
         if let view = try? CapView(validating: wire.span.bytes) {
-          view.forEachReference { if seen.insert($0).inserted { references.append($0) } }
+          var own: [CapHash] = []
+          view.forEachReference { own.append($0) }
+          graphs.note(hash, references: own)
+          for reference in own where seen.insert(reference).inserted { references.append(reference) }
         }
       }
       guard missing.isEmpty else { return }
       next = references
       isAskedFor = false
     }
+  }
+
+  /// A call found caps missing: these, and the other holes of the graphs whose roots its producer named, in the payload or in `caps`.
+  /// Other graphs that lead to the same caps are not this call's business.
+  func holes(_ missing: [CapHash], of job: Job) -> [CapHash] {
+    remember(job.tenantName)
+    let ancestors = graphs.ancestors(of: missing)
+    guard !ancestors.isEmpty else { return missing }
+    let roots = job.namedCaps(among: ancestors)
+    var all = missing
+    var seen = Set(missing)
+    do throws(StoreError) {
+      try reader.snapshot { () throws(StoreError) in
+        for hash in graphs.below(roots) where !brought.contains(hash) && seen.insert(hash).inserted {
+          guard all.count < Self.maximumMissing else { return }
+          if try !reader.hasCap(hash, tenant: job.tenantName) { all.append(hash) }
+        }
+      }
+    } catch {
+      // What the guest asked for is missing all the same.
+      return missing
+    }
+    return all
+  }
+}
+
+extension Job {
+  /// Bytes at the beginning of a payload in which hashes are looked for.
+  private static let searchedBytes = 16 << 10
+
+  /// Those of `hashes` that the call's producer has named.
+  fileprivate func namedCaps(among hashes: Set<CapHash>) -> [CapHash] {
+    var named = Set(options.caps).intersection(hashes)
+    let searched = min(body.count, Self.searchedBytes)
+    if searched >= CapHash.byteCount {
+      for start in 0...searched - CapHash.byteCount {
+        let bytes = UnsafeRawBufferPointer(rebasing: body[start..<start + CapHash.byteCount])
+        if let hash = CapHash(bytes), hashes.contains(hash) { named.insert(hash) }
+      }
+    }
+    return Array(named)
   }
 }
