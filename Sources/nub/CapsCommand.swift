@@ -10,7 +10,7 @@ struct CapsCommand: ParsableCommand {
 
   static var printer: RowPrinter<CapRow> {
     RowPrinter(columns: [
-      .init(title: "hash") { $0.hash },
+      .init(title: "hash", shortensTo: 16) { $0.hash },
       .init(title: "kind") { $0.kind },
       .init(title: "size", alignsRight: true) { "\($0.size)" },
       .init(title: "puts", alignsRight: true) { "\($0.puts)" },
@@ -24,7 +24,7 @@ struct CapsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "list", abstract: "Caps, the newest first.")
 
     @OptionGroup var store: StoreArguments
-    @OptionGroup var format: FormatOptions
+    @OptionGroup var page: PageOptions
 
     @Option(help: "Of this kind: data, cnode, image, instance or type.")
     var kind: String?
@@ -34,16 +34,6 @@ struct CapsCommand: ParsableCommand {
 
     @Option(help: "Not used since: ISO time, Unix seconds, or an age such as 30d.")
     var unusedSince: String?
-
-    @Option(help: "Rows, at most 10000.")
-    var limit = 50
-
-    @Option(help: "Go on from the cursor that an earlier page ended with.")
-    var after: String?
-
-    func validate() throws {
-      guard (1...10_000).contains(limit) else { throw ValidationError("--limit is \(limit); 1 to 10000") }
-    }
 
     func run() throws {
       var filter = CapFilter()
@@ -55,10 +45,9 @@ struct CapsCommand: ParsableCommand {
         }
         return time
       }
-      let page = try store.open().caps(
-        filter, limit: limit, after: after.flatMap { PageCursor($0) }, budget: .milliseconds(100))
-      try printer.print(page.rows, as: format.format)
-      if let next = page.next { Output.error("more: --after \(next)") }
+      try page.print(
+        try store.open().caps(
+          filter, limit: page.limit, after: try page.cursor(), budget: .milliseconds(100)), with: printer)
     }
   }
 

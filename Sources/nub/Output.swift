@@ -26,6 +26,14 @@ enum Output {
 
   static var isTerminal: Bool { isatty(STDOUT_FILENO) != 0 }
 
+  /// Columns of the terminal on standard output; nil where it is none.
+  static var terminalWidth: Int? {
+    guard isTerminal else { return nil }
+    var size = winsize()
+    guard ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 80 }
+    return Int(size.ws_col)
+  }
+
   static var errorIsTerminal: Bool { isatty(STDERR_FILENO) != 0 }
 
   /// A line on a terminal's standard error that replaces itself; nothing elsewhere.

@@ -75,7 +75,7 @@ struct ResultsCommand: ParsableCommand {
   static var printer: RowPrinter<ResultRow> {
     RowPrinter(columns: [
       .init(title: "finished") { TimeText.encode($0.finishedMilliseconds) },
-      .init(title: "job") { JobIDText.encode($0.jobID) },
+      .init(title: "job", shortensTo: 18) { JobIDText.encode($0.jobID) },
       .init(title: "tenant") { $0.tenant },
       .init(title: "verb", isForPrograms: true) { $0.verb },
       .init(title: "function") { $0.function },
@@ -90,7 +90,7 @@ struct ResultsCommand: ParsableCommand {
       .init(title: "worker", isForPrograms: true) { $0.worker },
       .init(title: "engine", isForPrograms: true) { $0.engine },
       .init(title: "accepted", isForPrograms: true) { TimeText.encode($0.acceptedMilliseconds) },
-      .init(title: "message", isCut: true) { $0.message ?? "" },
+      .init(title: "message", isCut: true, takesRest: true) { $0.message ?? "" },
     ])
   }
 
@@ -100,34 +100,20 @@ struct ResultsCommand: ParsableCommand {
 
     @OptionGroup var store: StoreArguments
     @OptionGroup var filter: Filter
-    @OptionGroup var format: FormatOptions
-
-    @Option(help: "Rows, at most 10000.")
-    var limit = 50
+    @OptionGroup var page: PageOptions
 
     @Option(help: "Order: \(ResultOrder.allCases.map(\.rawValue).joined(separator: ", ")).")
     var sort = ResultOrder.allCases[0].rawValue
-
-    @Option(help: "Go on from the cursor that an earlier page ended with.")
-    var after: String?
-
-    func validate() throws {
-      guard (1...10_000).contains(limit) else { throw ValidationError("--limit is \(limit); 1 to 10000") }
-    }
 
     func run() throws {
       guard let order = ResultOrder(rawValue: sort) else {
         throw ValidationError(
           "--sort is \(sort); one of \(ResultOrder.allCases.map(\.rawValue).joined(separator: ", "))")
       }
-      let cursor = try after.map { text in
-        guard let cursor = PageCursor(text) else { throw ValidationError("--after \(text) is not a cursor") }
-        return cursor
-      }
-      let page = try store.open().results(
-        try filter.make(), order: order, limit: limit, after: cursor, budget: .milliseconds(100))
-      try printer.print(page.rows, as: format.format)
-      if let next = page.next { Output.error("more: --after \(next)") }
+      try page.print(
+        try store.open().results(
+          try filter.make(), order: order, limit: page.limit, after: try page.cursor(),
+          budget: .milliseconds(100)), with: printer)
     }
   }
 
@@ -245,81 +231,6 @@ struct ResultsCommand: ParsableCommand {
         Output.progress("\(count) jobs")
       } while cursor != nil
       Output.endProgress()
-    }
-  }
-
-  struct Prune: ParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "prune", abstract: "Remove finished jobs.")
-
-    @OptionGroup var store: StoreArguments
-    @OptionGroup var filter: Filter
-
-    @Flag(help: "Say how many would go, and remove none.")
-    var dryRun = false
-
-    @Flag(help: "Without any filter: every finished job.")
-    var all = false
-
-    func validate() throws {
-      if filter.isEmpty, !all { throw ValidationError("name which jobs, for example --until 30d; or --all") }
-    }
-
-    func run() throws {
-      let count = try store.openForChanges().prune(try filter.make(), dryRun: dryRun) { count in
-        Output.progress("\(count) removed")
-        return true
-      }
-      Output.endProgress()
-      try Output.line(dryRun ? "\(count) would be removed" : "\(count) removed")
-    }
-  }
-
-  struct Retry: ParsableCommand {
-    static let configuration = CommandConfiguration(
-      commandName: "retry", abstract: "Run failed jobs again, where their request was kept.")
-
-    @OptionGroup var store: StoreArguments
-    @OptionGroup var filter: Filter
-
-    @Argument(help: "A job's id; without one, every failed job that matches the filters.")
-    var id: String?
-
-    @Flag(help: "Say what would be done, and do nothing.")
-    var dryRun = false
-
-    func run() throws {
-      let maintenance = try store.openForChanges()
-      let (retried, without) =
-        if let id {
-          try maintenance.retry(jobID: JobIDText.decode(id), tenant: filter.tenant, dryRun: dryRun)
-        } else {
-          try maintenance.retry(try filter.make(), dryRun: dryRun)
-        }
-      try Output.line(
-        "\(retried) \(dryRun ? "would be " : "")queued again; \(without) have no request that was kept")
-    }
-  }
-
-  struct Forget: ParsableCommand {
-    static let configuration = CommandConfiguration(
-      commandName: "forget", abstract: "Remove a job's result, so that the same message is new again.")
-
-    @OptionGroup var store: StoreArguments
-
-    @Argument(help: "The job's id, as text or 0x and hexadecimal digits.")
-    var id: String
-
-    @Option(help: "Of this tenant; without it, of all.")
-    var tenant: String?
-
-    @Flag(help: "Say how many would go, and remove none.")
-    var dryRun = false
-
-    func run() throws {
-      let count = try store.openForChanges().forget(
-        jobID: JobIDText.decode(id), tenant: tenant, dryRun: dryRun)
-      try Output.line(dryRun ? "\(count) would be forgotten" : "\(count) forgotten")
-      if count == 0 { throw ExitCode(1) }
     }
   }
 }

@@ -46,7 +46,7 @@ enum StoreFigures {
 }
 
 /// Gives NubStore's errors the type of this module.
-private func stored<R>(_ body: () throws(StoreError) -> R) throws(BenchError) -> R {
+func stored<R>(_ body: () throws(StoreError) -> R) throws(BenchError) -> R {
   do throws(StoreError) {
     return try body()
   } catch {

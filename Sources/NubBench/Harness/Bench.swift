@@ -29,7 +29,7 @@ public struct Bench: Sendable {
   }
 
   static var scenarios: [Scenario] {
-    MachineFigures.all + CapFigures.all + StoreFigures.all + WayFigures.all
+    MachineFigures.all + CapFigures.all + StoreFigures.all + LargeStoreFigures.all + WayFigures.all
   }
 
   /// Every name that ``only`` may have.

@@ -3,7 +3,10 @@ import NubABI
 
 /// One entry of the guest: from the request area being full to every result being out, or to the failure that ended it.
 struct EntryState {
-  var results: ResultReader
+  /// Results that have been read and handed on.
+  var delivered = 0
+  /// Where the next result begins in the result area.
+  var position = 0
   /// Why the entry must end.
   var error: MachineError?
   var isDone = false
@@ -11,14 +14,6 @@ struct EntryState {
   var callSeen: UInt64 = 0
   var callSeenIndex = 0
   var observation: EntryObservation
-
-  init(results: ResultReader, observation: EntryObservation) {
-    self.results = results
-    self.observation = observation
-  }
-
-  /// Results that have been read and handed on.
-  var delivered: Int { results.count }
 }
 
 extension Sandbox {
@@ -31,9 +26,7 @@ extension Sandbox {
     sequence = sequence == .max ? 1 : sequence + 1
     unsafe areas.host.pointee.sequence = sequence
     unsafe areas.host.pointee.drained = 0
-    var state = EntryState(
-      results: ResultReader(calls: count, maximumLength: template.configuration.maximumResult),
-      observation: EntryObservation(template.metrics))
+    var state = EntryState(observation: EntryObservation(template.metrics))
     _ = handle.begin()
     let batch = unsafe Batch(calls: calls, first: first, count: count)
     template.spans.entry(sandbox: id, function: unsafe calls[first].function, count: count) {
@@ -165,12 +158,11 @@ extension Sandbox {
       }
       state.isDone = true
     case NUB_DOORBELL_DRAIN:
-      do throws(MachineError) {
-        try state.results.drain()
-      } catch {
-        state.error = error
+      guard state.position > 0 else {
+        state.error = MachineError(.protocolViolation, "the guest asks for a drain of an empty result area")
         return
       }
+      state.position = 0
       unsafe areas.host.pointee.drained = UInt32(state.delivered)
     case NUB_DOORBELL_HOST_CALL:
       answerHostCall(&state)
@@ -186,20 +178,40 @@ extension Sandbox {
   private mutating func collect(_ batch: Batch, _ state: inout EntryState, _ deliver: Deliver) {
     // What an earlier batch left there counts for nothing.
     guard unsafe areas.control.pointee.sequence == sequence else { return }
-    let published = unsafe areas.control.pointee.published
-    let tscKilohertz = unsafe areas.host.pointee.tsc_khz
-    do throws(MachineError) {
-      while let entry = unsafe try state.results.next(in: areas.result, published: published) {
-        let header = entry.header
-        let bytes = unsafe [UInt8](areas.result[entry.bytes])
-        state.observation.result(status: header.status, cycles: header.cycles, tscKilohertz: tscKilohertz)
-        deliver(
-          batch.first + state.delivered - 1,
-          header.status == 0 ? .returned(bytes) : .guestError(status: header.status, detail: bytes),
-          UInt32(clamping: header.cycles / max(tscKilohertz / 1000, 1)))
+    let published = unsafe Int(areas.control.pointee.published)
+    guard published <= batch.count else {
+      state.error = MachineError(
+        .protocolViolation, "the guest published \(published) results for \(batch.count) calls")
+      return
+    }
+    let headerSize = MemoryLayout<nub_result>.size
+    while state.delivered < published {
+      guard unsafe headerSize <= areas.result.count - state.position else {
+        state.error = MachineError(.protocolViolation, "a result begins outside the result area")
+        return
       }
-    } catch {
-      state.error = error
+      let header = unsafe areas.result.loadUnaligned(fromByteOffset: state.position, as: nub_result.self)
+      let length = Int(header.length)
+      let start = state.position + headerSize
+      guard header.index == UInt32(state.delivered), UInt64(length) <= template.configuration.maximumResult,
+        unsafe length <= areas.result.count - start
+      else {
+        state.error = MachineError(
+          .protocolViolation,
+          "result \(state.delivered) has index \(header.index) and \(length) bytes at \(start)")
+        return
+      }
+      let bytes = unsafe [UInt8](areas.result[start..<(start + length)])
+      let index = batch.first + state.delivered
+      // Counted before it is delivered, so that no path can deliver it twice.
+      state.delivered += 1
+      state.position = start + ((length + 15) & ~15)
+      let microseconds = unsafe UInt32(clamping: header.cycles / max(areas.host.pointee.tsc_khz / 1000, 1))
+      unsafe state.observation.result(
+        status: header.status, cycles: header.cycles, tscKilohertz: areas.host.pointee.tsc_khz)
+      deliver(
+        index, header.status == 0 ? .returned(bytes) : .guestError(status: header.status, detail: bytes),
+        microseconds)
     }
   }
 

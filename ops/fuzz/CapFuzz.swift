@@ -1,15 +1,20 @@
+// The decoder's fuzz target, for libFuzzer. Built and run by ops/fuzz/run.
+//
+// Whatever the bytes: no crash, no trap, no undefined behaviour; and what is accepted is the one encoding of its cap, with
+// one hash whichever way it is computed.
+
 import NubCap
 
-/// The decoder of caps. What is accepted is the one encoding of its cap, with one hash whichever way it is computed.
-func fuzzCap(_ input: UnsafeRawBufferPointer) {
-  let wire = input.bytes
+@_cdecl("LLVMFuzzerTestOneInput")
+public func fuzzOne(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
+  let wire = UnsafeRawBufferPointer(start: start, count: count).bytes
   let view: CapView
   do {
     view = try CapView(validating: wire)
   } catch {
     // Every refusal can be put in words.
     if error.description.isEmpty { fatalError("an error without words") }
-    return
+    return 0
   }
   let hash = view.hashTreeRoot()
   var references = 0
@@ -19,6 +24,7 @@ func fuzzCap(_ input: UnsafeRawBufferPointer) {
   }
   if references != view.referenceCount { fatalError("the count of references is wrong") }
   check(Cap(view), wire, hash)
+  return 0
 }
 
 /// The model's encoding and hash are those of the wire form that it came from.

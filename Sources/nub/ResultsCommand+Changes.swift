@@ -1,0 +1,80 @@
+import ArgumentParser
+import NubStore
+
+/// The subcommands that change what is stored.
+extension ResultsCommand {
+  struct Prune: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "prune", abstract: "Remove finished jobs.")
+
+    @OptionGroup var store: StoreArguments
+    @OptionGroup var filter: Filter
+
+    @Flag(help: "Say how many would go, and remove none.")
+    var dryRun = false
+
+    @Flag(help: "Without any filter: every finished job.")
+    var all = false
+
+    func validate() throws {
+      if filter.isEmpty, !all { throw ValidationError("name which jobs, for example --until 30d; or --all") }
+    }
+
+    func run() throws {
+      let count = try store.openForChanges().prune(try filter.make(), dryRun: dryRun) { count in
+        Output.progress("\(count) removed")
+        return true
+      }
+      Output.endProgress()
+      try Output.line(dryRun ? "\(count) would be removed" : "\(count) removed")
+    }
+  }
+
+  struct Retry: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      commandName: "retry", abstract: "Run failed jobs again, where their request was kept.")
+
+    @OptionGroup var store: StoreArguments
+    @OptionGroup var filter: Filter
+
+    @Argument(help: "A job's id; without one, every failed job that matches the filters.")
+    var id: String?
+
+    @Flag(help: "Say what would be done, and do nothing.")
+    var dryRun = false
+
+    func run() throws {
+      let maintenance = try store.openForChanges()
+      let (retried, without) =
+        if let id {
+          try maintenance.retry(jobID: JobIDText.decode(id), tenant: filter.tenant, dryRun: dryRun)
+        } else {
+          try maintenance.retry(try filter.make(), dryRun: dryRun)
+        }
+      try Output.line(
+        "\(retried) \(dryRun ? "would be " : "")queued again; \(without) have no request that was kept")
+    }
+  }
+
+  struct Forget: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      commandName: "forget", abstract: "Remove a job's result, so that the same message is new again.")
+
+    @OptionGroup var store: StoreArguments
+
+    @Argument(help: "The job's id, as text or 0x and hexadecimal digits.")
+    var id: String
+
+    @Option(help: "Of this tenant; without it, of all.")
+    var tenant: String?
+
+    @Flag(help: "Say how many would go, and remove none.")
+    var dryRun = false
+
+    func run() throws {
+      let count = try store.openForChanges().forget(
+        jobID: JobIDText.decode(id), tenant: tenant, dryRun: dryRun)
+      try Output.line(dryRun ? "\(count) would be forgotten" : "\(count) forgotten")
+      if count == 0 { throw ExitCode(1) }
+    }
+  }
+}

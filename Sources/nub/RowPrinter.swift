@@ -1,0 +1,147 @@
+import ArgumentParser
+import Foundation
+import NubStore
+
+/// How rows are printed.
+struct FormatOptions: ParsableArguments {
+  enum Format: String, ExpressibleByArgument, CaseIterable {
+    case table, json, csv
+  }
+
+  @Option(help: "table, json (one object a line) or csv.")
+  var output = Format.table
+
+  @Flag(help: "The same as --output json.")
+  var json = false
+
+  @Flag(help: "Tables on a terminal: whole ids, hashes and messages, however long the lines become.")
+  var wide = false
+
+  var format: Format { json ? .json : output }
+
+  /// The columns of the terminal that a table has to fit in; nil where nobody looks at it, or wants it whole.
+  var width: Int? { wide ? nil : Output.terminalWidth }
+}
+
+/// What every command that lists page by page takes.
+struct PageOptions: ParsableArguments {
+  @OptionGroup var format: FormatOptions
+
+  @Option(help: "Rows, at most 10000.")
+  var limit = 50
+
+  @Option(help: "Go on from the cursor that an earlier page ended with.")
+  var after: String?
+
+  func validate() throws {
+    guard (1...10_000).contains(limit) else { throw ValidationError("--limit is \(limit); 1 to 10000") }
+    _ = try cursor()
+  }
+
+  func cursor() throws -> PageCursor? {
+    try after.map { text in
+      guard let cursor = PageCursor(text) else { throw ValidationError("--after \(text) is not a cursor") }
+      return cursor
+    }
+  }
+
+  func print<Row: Sendable>(_ page: Page<Row>, with printer: RowPrinter<Row>) throws {
+    try printer.print(page.rows, as: format.format, width: format.width)
+    if let next = page.next { Output.error("more: --after \(next)") }
+  }
+}
+
+/// Rows for people and programs: one list of columns serves all three formats.
+struct RowPrinter<Row> {
+  struct Column {
+    var title: String
+    var alignsRight = false
+    /// Left out of tables, which are for looking at.
+    var isForPrograms = false
+    /// Tables cut texts that a producer or a guest chose.
+    var isCut = false
+    /// What a terminal too narrow for the line shows of it at least: its beginning, for a person finds an id by that.
+    var shortensTo: Int?
+    /// Whether it has what is left of a terminal's line.
+    var takesRest = false
+    var text: (Row) -> String
+  }
+
+  var columns: [Column]
+
+  /// - Parameter width: what a table's lines should fit in; nil for whole texts.
+  func print(
+    _ rows: [Row], as format: FormatOptions.Format, header: Bool = true, width: Int? = nil
+  ) throws {
+    switch format {
+    case .json: for row in rows { try Output.line(try jsonLine(object(row))) }
+    case .csv:
+      if header { try Output.line(columns.map { RowPrinter.quoted($0.title) }.joined(separator: ",")) }
+      for row in rows {
+        try Output.line(columns.map { RowPrinter.quoted($0.text(row)) }.joined(separator: ","))
+      }
+    case .table: try table(rows, header: header, width: width)
+    }
+  }
+
+  /// A row as JSON: the columns that have a value, right-aligned ones as numbers.
+  func object(_ row: Row) -> [String: JSONScalar] {
+    var object: [String: JSONScalar] = [:]
+    for column in columns {
+      let text = column.text(row)
+      if text.isEmpty { continue }
+      object[column.title] = column.alignsRight ? Int64(text).map { .number($0) } ?? .text(text) : .text(text)
+    }
+    return object
+  }
+
+  private func table(_ rows: [Row], header: Bool, width: Int?) throws {
+    let shown = columns.filter { !$0.isForPrograms }
+    let cells = rows.map { row in shown.map { RowPrinter.printable($0.text(row), isCut: $0.isCut) } }
+    var widths = shown.indices.map { index in
+      max(header ? shown[index].title.count : 0, cells.map { $0[index].count }.max() ?? 0)
+    }
+    if let width { fit(&widths, of: shown, in: width) }
+    func line(_ texts: [String]) -> String {
+      var parts: [String] = []
+      for (index, text) in texts.enumerated() {
+        let text = text.count > widths[index] ? text.prefix(max(0, widths[index] - 1)) + "…" : text
+        let pad = String(repeating: " ", count: max(0, widths[index] - text.count))
+        parts.append(shown[index].alignsRight ? pad + text : text + pad)
+      }
+      return String(parts.joined(separator: "  ").reversed().drop { $0 == " " }.reversed())
+    }
+    if header { try Output.line(line(shown.map(\.title))) }
+    for row in cells { try Output.line(line(row)) }
+  }
+
+  /// Narrows columns until the line fits: first the one that has what is left, down to its title, then those that a person knows by
+  /// their beginning.
+  private func fit(_ widths: inout [Int], of shown: [Column], in width: Int) {
+    var excess = widths.reduce(0, +) + 2 * (widths.count - 1) - width
+    func narrow(_ index: Int, to least: Int) {
+      let less = min(excess, widths[index] - least)
+      guard less > 0 else { return }
+      widths[index] -= less
+      excess -= less
+    }
+    for index in shown.indices where shown[index].takesRest { narrow(index, to: shown[index].title.count) }
+    for index in shown.indices {
+      if let least = shown[index].shortensTo { narrow(index, to: max(least, shown[index].title.count)) }
+    }
+  }
+
+  /// RFC 4180.
+  private static func quoted(_ text: String) -> String {
+    guard text.contains(where: { $0 == "," || $0 == "\"" || $0.isNewline }) else { return text }
+    return "\"" + text.replacingOccurrences(of: "\"", with: "\"\"") + "\""
+  }
+
+  /// Control characters come from producers and guests, and must not reach a terminal.
+  private static func printable(_ text: String, isCut: Bool) -> String {
+    let clean = text.unicodeScalars.map { scalar -> Character in
+      scalar.value < 32 || (127..<160).contains(scalar.value) ? " " : Character(scalar)
+    }
+    return isCut && clean.count > 60 ? String(clean.prefix(59)) + "…" : String(clean)
+  }
+}
