@@ -14,6 +14,8 @@ let package = Package(
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    // JSON files alone: no reloading, no YAML.
+    .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: ["JSON"]),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
     .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.7.3"),
@@ -100,6 +102,11 @@ let package = Package(
       ]
     ),
 
+    // Settings from flags, the environment and a file.
+    .target(
+      name: "NubConfiguration",
+      dependencies: [.product(name: "Configuration", package: "swift-configuration")]),
+
     // The figures of `nub bench`, and the processes that drive a worker for them.
     .target(
       name: "NubBench", dependencies: ["CNubBench", "CZeroMQ", "NubMachine", "NubStore", "NubCap", "NubABI"]),
@@ -108,6 +115,7 @@ let package = Package(
       name: "nub",
       dependencies: [
         "NubBench", "NubBroker", "NubSecurity", "NubZMQ", "NubWorker", "NubClient", "NubStore", "NubMachine",
+        "NubConfiguration",
         "NubGuestBuild", "NubGuestTools", "NubABI", "NubCap", "NubCapJSON", "CZeroMQ",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
@@ -137,6 +145,7 @@ let package = Package(
       name: "NubSecurityTests",
       dependencies: ["NubSecurity", "NubZMQ", .product(name: "Logging", package: "swift-log")]
     ),
+    .testTarget(name: "NubConfigurationTests", dependencies: ["NubConfiguration"]),
     .testTarget(name: "NubBrokerTests", dependencies: ["NubBroker", "NubSecurity", "NubZMQ"]),
     .testTarget(name: "NubClientTests", dependencies: ["NubClient", "NubZMQ", "NubCap"]),
     .testTarget(

@@ -72,6 +72,14 @@ public final class FleetBridge: Sendable {
     waker.wake()
   }
 
+  /// Takes requests again after ``drain()``. From any thread.
+  public func resume() {
+    // Never back from the end.
+    _ = wish.compareExchange(
+      expected: Wish.drain.rawValue, desired: Wish.serve.rawValue, ordering: .relaxed)
+    waker.wake()
+  }
+
   /// Ends: at once what is in hand, and waits for the thread. Call it before the context ends, once.
   public func stop() {
     wish.max(Wish.leave.rawValue, ordering: .relaxed)
@@ -134,6 +142,9 @@ public final class FleetBridge: Sendable {
         if wish != .serve, !isDraining {
           isDraining = true
           try slots.stop(at: now)
+        } else if wish == .serve, isDraining {
+          isDraining = false
+          slots.resume(at: now)
         }
         try takeReplies()
         if wish == .leave {

@@ -147,6 +147,11 @@ public final class FleetSlots {
     }
   }
 
+  /// Takes requests again after a ``stop(at:)``.
+  public func resume(at now: UInt64) {
+    for slot in slots { slot.machine.resume(at: now) }
+  }
+
   /// Says goodbye at once.
   public func abandon(at now: UInt64) throws(ZMQError) {
     for (index, slot) in slots.enumerated() {

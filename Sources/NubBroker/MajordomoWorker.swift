@@ -187,6 +187,15 @@ public struct MajordomoWorker: ~Copyable {
     }
   }
 
+  /// Takes requests again after a ``stop(at:)``: on the conversation that it has, or on a new one.
+  public mutating func resume(at now: UInt64) {
+    switch state {
+    case .stopping: state = .open
+    case .stopped: state = .closed(until: now)
+    case .open, .closed: break
+    }
+  }
+
   /// Stops without waiting for the request in hand. Its asker is told by the broker, or asks again.
   public mutating func abandon(at now: UInt64) -> [Action] {
     client = nil

@@ -1,6 +1,6 @@
 internal import Synchronization
 
-/// Asks the door thread to stop; settable from any thread and from a signal handler.
+/// Asks the door thread to stop, or to take nothing new for a while; settable from any thread and from a signal handler.
 final class ShutdownRequest: Sendable {
   enum Wish: Int, Comparable {
     case none = 0
@@ -12,6 +12,7 @@ final class ShutdownRequest: Sendable {
   }
 
   private let level = Atomic<Int>(0)
+  private let quiet = Atomic<Bool>(false)
   private let wakeup: Wakeup
 
   init(wakeup: Wakeup) {
@@ -19,6 +20,14 @@ final class ShutdownRequest: Sendable {
   }
 
   var wish: Wish { Wish(rawValue: min(2, level.load(ordering: .acquiring))) ?? .atOnce }
+
+  /// Whether nothing new is to be taken.
+  var wantsQuiet: Bool { quiet.load(ordering: .relaxed) }
+
+  func beQuiet(_ isQuiet: Bool) {
+    quiet.store(isQuiet, ordering: .relaxed)
+    wakeup.notify()
+  }
 
   /// Once asks for a drain, twice for an end at once.
   func escalate() {

@@ -1,4 +1,6 @@
+internal import NubSecurity
 internal import NubStore
+internal import Synchronization
 
 /// The service: takes jobs from its doors, runs them in sandboxes, records results, and replies.
 ///
@@ -10,6 +12,9 @@ public final class Worker: Sendable {
   private let configuration: WorkerConfiguration
   private let wakeup: Wakeup
   private let request: ShutdownRequest
+  /// How it is, from before ``run(onReady:)`` until after it.
+  public let health = Health()
+  private let admission = Admission()
 
   /// Checks the configuration. Nothing is opened yet.
   ///
@@ -30,7 +35,8 @@ public final class Worker: Sendable {
     let source = try SandboxEngineSource(configuration)
     let store = try openStore()
     let service = WorkerService(
-      configuration, wakeup: wakeup, request: request, store: store, source: source)
+      configuration, wakeup: wakeup, request: request, store: store, source: source, health: health,
+      admission: admission)
     if configuration.handlesSignals { try TerminationSignals.install(for: request) }
     try service.run(onReady: onReady)
   }
@@ -49,6 +55,19 @@ public final class Worker: Sendable {
     }
   }
 
+  /// Takes nothing new until ``resume()``: pipelines are not read, brokers are told goodbye, direct askers get `unavailable`. What is
+  /// here is finished. Any thread.
+  public func quiet() { request.beQuiet(true) }
+
+  /// Takes work again after ``quiet()``.
+  public func resume() { request.beQuiet(false) }
+
+  /// Looks at the authorized keys at once, instead of within a second.
+  ///
+  /// - Returns: whether they are different now.
+  @discardableResult
+  public func reloadKeys() -> Bool { admission.keys.withLock { $0 }?.reloadIfChanged() ?? false }
+
   /// Asks the worker to finish what it has and to return from ``run(onReady:)``. Any thread, any number of times.
   public func shutdown() { request.drain() }
 
@@ -56,5 +75,15 @@ public final class Worker: Sendable {
   public func stop() {
     request.drain()
     request.escalate()
+  }
+}
+
+/// Who is admitted, once the sockets that ask are there.
+final class Admission: Sendable {
+  let keys = Mutex<AuthorizedKeys?>(nil)
+
+  func use(_ curve: CurveGuard?) {
+    let admitted = curve?.authenticator?.keys
+    keys.withLock { $0 = admitted }
   }
 }

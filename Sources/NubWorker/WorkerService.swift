@@ -13,16 +13,22 @@ struct WorkerService: ~Copyable {
   private let request: ShutdownRequest
   private let store: any Store
   private let source: any LaneEngineSource
+  private let health: Health
+  private let admission: Admission
+  private let pulses: Pulses
 
   init(
     _ configuration: WorkerConfiguration, wakeup: Wakeup, request: ShutdownRequest, store: any Store,
-    source: any LaneEngineSource
+    source: any LaneEngineSource, health: Health, admission: Admission
   ) {
     self.configuration = configuration
     self.wakeup = wakeup
     self.request = request
     self.store = store
     self.source = source
+    self.health = health
+    self.admission = admission
+    pulses = Pulses(lanes: configuration.lanes)
   }
 
   func run(onReady: ([String]) -> Void) throws(WorkerError) {
@@ -53,6 +59,7 @@ struct WorkerService: ~Copyable {
       curve = try configuration.curve.map { (keys) throws(WorkerError) in
         try CurveGuard(keys, context: context, worker: configuration)
       }
+      admission.use(curve)
       for (index, door) in configuration.doors.enumerated() {
         let opened = try Door.open(
           door, index: index, configuration: configuration, context: context, curve: curve, poller: &poller)
@@ -65,18 +72,27 @@ struct WorkerService: ~Copyable {
       threads.joinLanes()
       committer.close()
       threads.joinCommitter()
+      threads.endWatchdog()
       throw error
     }
     let desk = FrontDesk(
       FrontDesk.Parts(
         doors: doors, store: store, reader: reader, queue: queue, committer: committer, outbox: outbox,
-        wakeup: wakeup, shutdown: request, lanes: control, fleets: fleets, logger: logger),
+        wakeup: wakeup, shutdown: request, lanes: control, fleets: fleets, pulse: pulses.door, health: health,
+        logger: logger),
       poller: poller, limits: deskLimits, protocolLimits: protocolLimits, identity: identity,
       metrics: WorkerMetrics())
-    logger.info("serving", metadata: ["doors": "\(endpoints)", "lanes": "\(configuration.lanes)"])
+    logger.info(
+      "serving",
+      metadata: [
+        "endpoints": "\(endpoints.joined(separator: " "))", "engine": "\(configuration.engine.rawValue)",
+        "lanes": "\(configuration.lanes)", "pid": "\(getpid())",
+      ])
     onReady(endpoints)
 
     let result = Result { () throws(ZMQError) in try desk.run() }
+    // From here on it waits for the others.
+    pulses.door.rest()
     queue.close()
     // Nothing runs any more unless the end was forced.
     while control.stop() { usleep(5_000) }
@@ -88,6 +104,8 @@ struct WorkerService: ~Copyable {
     // After the last reply: the fleets' threads pass it on before they say goodbye.
     for fleet in fleets { fleet.stop() }
     withExtendedLifetime(curve) {}
+    threads.endWatchdog()
+    health.update { $0.phase = .stopped }
     logger.info("stopped")
     if case .failure(let error) = result { throw WorkerError(.transport, "the doors failed", cause: error) }
   }
@@ -117,20 +135,26 @@ struct WorkerService: ~Copyable {
         CommitLoop(
           committer: committer, store: store, writer: writer, queue: queue, outbox: outbox,
           engine: source.kind,
-          image: image, retention: configuration.retention.policy, logger: logger))
+          image: image, retention: configuration.retention.policy, pulse: pulses.committer, logger: logger))
       for _ in 0..<configuration.lanes { readers.append(Handover(try store.makeReader())) }
     } catch {
       throw WorkerError(.store, "cannot open the store", cause: error)
     }
     do throws(WorkerError) {
+      try threads.startWatchdog(
+        pulses, health: health, patience: UInt64(configuration.stallMilliseconds),
+        // Whoever debugs a guest may hold it for as long as they like.
+        longestJob: configuration.debuggerPort == nil ? UInt64(configuration.maximumRunMilliseconds) : nil,
+        logger: logger, onTick: configuration.onWatchdogTick)
       try threads.startCommitter { loop.value.run() }
       for index in 0..<configuration.lanes {
         let caps = LaneCaps(reader: readers[index].value, maximumBytes: configuration.maximumBodyBytes)
         let limits = LaneLimits(maximumRunMilliseconds: configuration.maximumRunMilliseconds)
+        let pulse = pulses.lanes[index]
         try threads.startLane(index) {
           Lane(
             index: index, queue: queue, committer: committer, source: source, caps: caps, control: control,
-            limits: limits, logger: logger
+            limits: limits, pulse: pulse, logger: logger
           ).run()
         }
       }
@@ -139,6 +163,7 @@ struct WorkerService: ~Copyable {
       threads.joinLanes()
       committer.close()
       threads.joinCommitter()
+      threads.endWatchdog()
       throw error
     }
     return threads

@@ -2,6 +2,7 @@ import ArgumentParser
 import Glibc
 import Logging
 import NubBroker
+import NubConfiguration
 import NubSecurity
 import NubZMQ
 
@@ -15,98 +16,37 @@ struct BrokerCommand: ParsableCommand {
       what workers have in hand is still answered, within --drain-timeout; a second signal ends at once.
       """)
 
-  @Option(name: .customLong("bind"), help: "An endpoint to bind; may be repeated.")
-  var endpoints = ["tcp://127.0.0.1:7710"]
+  @OptionGroup var options: ConfigurationOptions<BrokerSettings>
 
-  @Option(help: "What replies call this broker.")
-  var name = "broker"
-
-  @Option(help: ArgumentHelp("The broker's secret key (nub keygen); turns CURVE on.", valueName: "file"))
-  var curveSecret: String?
-
-  @Option(help: ArgumentHelp("The directory of *.pub files of admitted peers.", valueName: "dir"))
-  var authorizedKeys: String?
-
-  @Flag(help: "Allow plaintext on endpoints that other machines can reach.")
-  var insecure = false
-
-  @Option(help: ArgumentHelp("Milliseconds between heartbeats; workers need the same.", valueName: "ms"))
-  var heartbeat: UInt64 = 2_500
-
-  @Option(help: "Heartbeats that may be missing before a worker counts as gone.")
-  var liveness: UInt64 = 3
-
-  @Option(help: "Requests that may wait for each service.")
-  var queueLimit = 10_000
-
-  @Option(help: "Bytes that waiting requests may hold in all.")
-  var queueBytes = 512 << 20
-
-  @Option(help: ArgumentHelp("How long a request waits for a service without workers.", valueName: "ms"))
-  var serviceTimeout: UInt64 = 30_000
-
-  @Option(help: "Which jobs of dead workers are given to others: safe (all but calls), always, never.")
-  var redeliver = "safe"
-
-  @Option(help: ArgumentHelp("How long a stop waits for replies.", valueName: "seconds"))
-  var drainTimeout: UInt64 = 10
-
-  @Option(help: "trace, debug, info, notice, warning, error or critical.")
-  var logLevel = "info"
-
-  mutating func validate() throws {
-    guard !endpoints.isEmpty else { throw ValidationError("--bind is needed at least once") }
-    guard (1...3_600_000).contains(heartbeat) else { throw ValidationError("--heartbeat is 1 to 3600000 ms") }
-    guard (1...100).contains(liveness) else { throw ValidationError("--liveness is 1 to 100") }
-    guard (1...10_000_000).contains(queueLimit) else {
-      throw ValidationError("--queue-limit is 1 to 10000000")
+  func run() throws {
+    let configured = try options.configure()
+    let settings = configured.root
+    do {
+      try settings.check()
+    } catch let error as SettingConflict {
+      throw ValidationError(error.description)
+    } catch let error as SecurityError {
+      throw ValidationError(error.message)
     }
-    guard (1 << 20...1 << 40).contains(queueBytes) else {
-      throw ValidationError("--queue-bytes is 1 MiB to 1 TiB")
-    }
-    guard serviceTimeout <= 86_400_000 else { throw ValidationError("--service-timeout is a day at most") }
-    guard drainTimeout <= 3_600 else { throw ValidationError("--drain-timeout is an hour at most") }
-    guard BrokerConfiguration.Redelivery(rawValue: redeliver) != nil else {
-      throw ValidationError("--redeliver is safe, always or never")
-    }
-    guard Logger.Level(rawValue: logLevel) != nil else {
-      throw ValidationError("--log-level: no level \(logLevel)")
-    }
-    guard (curveSecret == nil) == (authorizedKeys == nil) else {
-      throw ValidationError("--curve-secret and --authorized-keys are of use together only")
-    }
-    for endpoint in endpoints {
-      try EndpointPolicy.check(endpoint, isEncrypted: curveSecret != nil, allowsInsecure: insecure)
-    }
-  }
-
-  mutating func run() throws {
+    if options.printConfig { return try options.print(configured) }
     var logger = Logger(label: "nub.broker") { StreamLogHandler.standardError(label: $0) }
-    logger.logLevel = Logger.Level(rawValue: logLevel) ?? .info
+    logger.logLevel = settings.logLevel
     let context = try Context(maxSockets: 65_535)
     var curve: (server: CurveServer, authenticator: Authenticator)?
-    if let curveSecret, let authorizedKeys {
-      let keys = try AuthorizedKeys(directory: authorizedKeys, logger: logger)
+    if let secret = settings.curveSecret, let authorized = settings.authorizedKeys {
+      let keys = try AuthorizedKeys(directory: authorized, logger: logger)
       curve = (
-        CurveServer(keys: try KeyFile.readSecret(curveSecret)),
+        CurveServer(keys: try KeyFile.readSecret(secret)),
         try Authenticator(context: context, keys: keys, logger: logger)
       )
     }
-    var configuration = BrokerConfiguration()
-    configuration.name = name
-    configuration.heartbeat = heartbeat
-    configuration.liveness = liveness
-    configuration.requestsPerService = queueLimit
-    configuration.requests = max(configuration.requests, queueLimit)
-    configuration.waitingBytes = queueBytes
-    configuration.serviceTimeout = serviceTimeout
-    configuration.redelivery = BrokerConfiguration.Redelivery(rawValue: redeliver) ?? .safe
-    var options = BrokerServer.Options()
-    options.drain = drainTimeout * 1_000
+    var configuration = settings.broker
+    configuration.requests = max(configuration.requests, configuration.requestsPerService)
     let stopper = try BrokerServer.Stopper()
     BrokerSignals.install(stopper)
     var server = try BrokerServer(
-      context: context, endpoints: endpoints, configuration: configuration, options: options, curve: curve,
+      context: context, endpoints: settings.endpoints, configuration: configuration, options: settings.server,
+      curve: curve,
       stopper: stopper, logger: logger)
     logger.notice(
       "serving",

@@ -28,7 +28,7 @@ struct ClientOptions: ParsableArguments {
 
 /// The environment variables that nub reads. An empty one counts as absent.
 enum Environment {
-  private static func value(_ name: String) -> String? {
+  static func value(_ name: String) -> String? {
     guard let value = ProcessInfo.processInfo.environment[name], !value.isEmpty else { return nil }
     return value
   }

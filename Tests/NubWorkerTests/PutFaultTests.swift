@@ -102,7 +102,7 @@ import Testing
       Lane(
         index: 0, queue: queue, committer: committer, source: source, caps: caps,
         control: LaneControl(lanes: 1),
-        limits: limits, logger: Logger(label: "test")
+        limits: limits, pulse: Pulse(), logger: Logger(label: "test")
       ).run()
     }
     queue.enqueue([job])

@@ -13,6 +13,7 @@ final class CommitLoop {
   private let engine: NubStore.Engine
   private let image: ImageID?
   private let retention: RetentionPolicy
+  private let pulse: Pulse
   private let logger: Logger
 
   private var batch = CommitBatch()
@@ -39,7 +40,7 @@ final class CommitLoop {
 
   init(
     committer: Committer, store: any Store, writer: any StoreWriter, queue: WorkQueue, outbox: Outbox,
-    engine: NubStore.Engine, image: ImageID?, retention: RetentionPolicy, logger: Logger
+    engine: NubStore.Engine, image: ImageID?, retention: RetentionPolicy, pulse: Pulse, logger: Logger
   ) {
     self.committer = committer
     self.store = store
@@ -49,6 +50,7 @@ final class CommitLoop {
     self.engine = engine
     self.image = image
     self.retention = retention
+    self.pulse = pulse
     self.logger = logger
   }
 
@@ -56,6 +58,8 @@ final class CommitLoop {
   func run() {
     takeOver()
     while true {
+      // It never waits for longer than half a second, so no step is one that takes any time.
+      pulse.work()
       let wait = !held.isEmpty ? backoff : hasHouseWork ? 0 : Self.heartbeatMilliseconds
       switch committer.next(until: .now + Milliseconds(min(wait, 500))) {
       case .work(let work):
@@ -67,6 +71,7 @@ final class CommitLoop {
       case .closed:
         if !held.isEmpty { commit(takeHeld(with: Committer.Work())) }
         close()
+        pulse.rest()
         return
       }
     }

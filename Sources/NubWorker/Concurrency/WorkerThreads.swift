@@ -1,7 +1,11 @@
+internal import Logging
+
 /// The threads of a running worker. Used by the thread that started them.
 final class WorkerThreads {
   private var committer: WorkerThreadBox?
   private var lanes: [WorkerThreadBox] = []
+  private var watchdog: Watchdog?
+  private var watchdogThread: WorkerThreadBox?
 
   func startCommitter(_ body: @escaping @Sendable () -> Void) throws(WorkerError) {
     committer = WorkerThreadBox(try WorkerThread(name: "nub-commit", body))
@@ -9,6 +13,26 @@ final class WorkerThreads {
 
   func startLane(_ index: Int, _ body: @escaping @Sendable () -> Void) throws(WorkerError) {
     lanes.append(WorkerThreadBox(try WorkerThread(name: "nub-lane-\(index)", body)))
+  }
+
+  func startWatchdog(
+    _ pulses: Pulses, health: Health, patience: UInt64, longestJob: UInt64?, logger: Logger,
+    onTick: (@Sendable (Bool) -> Void)?
+  ) throws(WorkerError) {
+    let watchdog = Watchdog()
+    let thread = try WorkerThread(name: "nub-watchdog") {
+      watchdog.run(
+        pulses, health: health, patience: patience, longestJob: longestJob, logger: logger, onTick: onTick)
+    }
+    self.watchdog = watchdog
+    watchdogThread = WorkerThreadBox(thread)
+  }
+
+  func endWatchdog() {
+    watchdog?.end()
+    watchdogThread?.join()
+    watchdog = nil
+    watchdogThread = nil
   }
 
   func joinLanes() {

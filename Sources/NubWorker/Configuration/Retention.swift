@@ -21,20 +21,26 @@ public struct Retention: Sendable, Equatable {
   }
 
   /// Reads an age: a number and `s`, `m`, `h` or `d`, or `forever`.
-  /// - Returns: milliseconds, nil for forever.
-  /// - Throws: ``WorkerError`` with code `configuration`, whose message names `option`.
-  public static func age(_ text: String, option: String) throws(WorkerError) -> Int64? {
-    if text == "forever" { return nil }
-    let units: [Character: Int64] = ["s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000]
+  /// - Returns: milliseconds, nil for forever; nil within that for what is no age.
+  public static func age(_ text: String) -> Int64?? {
+    if text == "forever" { return .some(nil) }
     // A hundred thousand days are more than anybody means, and fewer than overflow.
-    guard let unit = text.last.flatMap({ units[$0] }), let count = Int64(text.dropLast()), count > 0,
-      count <= 100_000 * 86_400_000 / unit
-    else {
-      throw WorkerError(
-        .configuration, "\(option) is \(text); an age such as 90s, 15m, 12h or 7d, or forever")
-    }
-    return count * unit
+    guard let unit = text.last.flatMap({ last in units.first { $0.name == last } }),
+      let count = Int64(text.dropLast()), count > 0, count <= 100_000 * 86_400_000 / unit.milliseconds
+    else { return nil }
+    return count * unit.milliseconds
   }
+
+  /// The text that ``age(_:)`` reads.
+  public static func text(_ age: Int64?) -> String {
+    guard let age else { return "forever" }
+    let unit = units.first { age.isMultiple(of: $0.milliseconds) }
+    return unit.map { "\(age / $0.milliseconds)\($0.name)" } ?? "\(age / 1_000)s"
+  }
+
+  private static let units: [(name: Character, milliseconds: Int64)] = [
+    ("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000),
+  ]
 
   var policy: RetentionPolicy {
     var policy = RetentionPolicy()

@@ -69,6 +69,11 @@ public struct WorkerConfiguration: Sendable {
   public var guestHeapBytes: UInt64 = 64 << 20
   /// How long a drain may take, milliseconds.
   public var drainMilliseconds = 30_000
+  /// How long a thread that has work may make no step before the worker counts as stuck, milliseconds; lanes may take their longest
+  /// job in addition.
+  public var stallMilliseconds = 30_000
+  /// Called twice a second by a thread of its own with ``Health/Report/isLive``, for a supervisor that wants to hear it.
+  public var onWatchdogTick: (@Sendable (_ isLive: Bool) -> Void)?
   /// How long unsent replies are still delivered after the last of them was handed to ZeroMQ, milliseconds.
   public var lingerMilliseconds = 2_000
   /// Allows TCP endpoints off loopback without encryption.
@@ -121,6 +126,9 @@ public struct WorkerConfiguration: Sendable {
     try check(
       (0...600_000).contains(lingerMilliseconds),
       "lingerMilliseconds is \(lingerMilliseconds); at most ten minutes are allowed")
+    try check(
+      (1...3_600_000).contains(stallMilliseconds),
+      "stallMilliseconds is \(stallMilliseconds); 1 to 3600000 are allowed")
     try validateFleets()
     for endpoint in endpoints {
       do throws(SecurityError) {

@@ -54,10 +54,9 @@ extension FrontDesk {
     let digest = ContentDigest(
       verb: request.verb, operand: frames[request.operandFrame], body: frames[request.bodyFrame])
     if join(request, key, digest, asker) { return }
-    guard phase == .serving, !credit.isExhausted else {
+    guard phase == .serving, !isQuiet, !credit.isExhausted else {
       metrics.refused(.unavailable)
-      return reply(
-        to: asker, unavailable(phase == .serving ? "the worker is at its limit" : "the worker is draining"))
+      return reply(to: asker, unavailable(refusalText))
     }
     let job = makeJob(request, key, digest, asker, journaled: door.kind == .pipeline)
     enter(job)
@@ -182,6 +181,11 @@ extension FrontDesk {
     case .putCap(nil):
       return false
     }
+  }
+
+  private var refusalText: String {
+    if phase != .serving { return "the worker is draining" }
+    return isQuiet ? "the worker is quiet: it takes no new work now" : "the worker is at its limit"
   }
 
   func unavailable(_ message: String) -> JobOutcome {

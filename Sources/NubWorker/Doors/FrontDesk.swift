@@ -22,6 +22,8 @@ final class FrontDesk {
     var shutdown: ShutdownRequest
     var lanes: LaneControl
     var fleets: [FleetBridge] = []
+    var pulse = Pulse()
+    var health = Health()
     var logger: Logger
   }
 
@@ -56,6 +58,8 @@ final class FrontDesk {
   /// Questions that are looked up a part at a time.
   var searches = Searches()
   var phase = Phase.serving
+  /// Whether new work is refused though the worker goes on.
+  var isQuiet = false
   private var nextHousekeeping = Monotonic.now
 
   struct PutKey: Hashable {
@@ -94,7 +98,9 @@ final class FrontDesk {
 
   /// Serves until it is told to stop and everything has been answered or given back.
   func run() throws(ZMQError) {
+    parts.health.update { $0.phase = .serving }
     while !isDone {
+      parts.pulse.work()
       // Before the look at what it stands for.
       parts.wakeup.clear()
       deliverFinished(limit: limits.roundMessages)
@@ -102,6 +108,7 @@ final class FrontDesk {
       try flushUnsent()
       // Before the doors are read: what arrives behind the signal is refused, not taken.
       if phase == .serving, parts.shutdown.wish != .none { advance(.now) }
+      if parts.shutdown.wantsQuiet != isQuiet { changeQuiet() }
       var isBusy = !finished.isEmpty
       for door in parts.doors where takes(door) { if try receive(from: door) { isBusy = true } }
       admit()
@@ -133,7 +140,7 @@ final class FrontDesk {
     // Refusals are answers, too: a direct door is read for as long as there is someone to answer.
     case .direct: true
     // Nobody can ask again there, so while the store refuses work it is left with the producer.
-    case .pipeline: phase == .serving && !credit.isExhausted && parts.store.refusal == nil
+    case .pipeline: phase == .serving && !isQuiet && !credit.isExhausted && parts.store.refusal == nil
     }
   }
 
@@ -156,6 +163,12 @@ final class FrontDesk {
     let depth = parts.queue.depth
     metrics.queue(depth: depth.jobs, oldestMicroseconds: depth.oldest, inFlight: inFlight)
     metrics.flush()
+    let refusal = parts.store.refusal?.message
+    parts.health.update { report in
+      report.inFlight = inFlight
+      report.waiting = depth.jobs
+      if report.storeRefusal != refusal { report.storeRefusal = refusal }
+    }
     if !skippedPuts.isEmpty {
       parts.committer.note(skippedPuts: skippedPuts)
       skippedPuts.removeAll(keepingCapacity: true)
@@ -170,6 +183,7 @@ final class FrontDesk {
     let wish = parts.shutdown.wish
     if phase == .serving, wish != .none {
       parts.logger.info("draining", metadata: ["in_flight": "\(inFlight)"])
+      parts.health.update { $0.phase = .draining }
       phase = .draining(until: now + Milliseconds(limits.drainMilliseconds))
       // The broker looks for other workers at once, instead of being refused job by job.
       for fleet in parts.fleets { fleet.drain() }
@@ -182,6 +196,16 @@ final class FrontDesk {
     if inFlight == 0 || wish == .atOnce || now >= deadline + Milliseconds(limits.graceMilliseconds) {
       phase = .stopping
     }
+  }
+
+  /// Stops taking new work, or takes it again. What is here goes on either way.
+  private func changeQuiet() {
+    isQuiet.toggle()
+    guard phase == .serving else { return }
+    parts.logger.notice(
+      isQuiet ? "quiet: nothing new is taken" : "resumed", metadata: ["in_flight": "\(inFlight)"])
+    for fleet in parts.fleets { if isQuiet { fleet.drain() } else { fleet.resume() } }
+    parts.health.update { $0.phase = isQuiet ? .quiet : .serving }
   }
 
   /// Answers jobs that have not started with `unavailable`; journaled ones stay in the journal for the next start.

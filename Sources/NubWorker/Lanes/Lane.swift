@@ -13,6 +13,7 @@ final class Lane {
   let caps: LaneCaps
   let control: LaneControl
   let limits: LaneLimits
+  let pulse: Pulse
   let logger: Logger
 
   /// The sandbox, whose it is, and whether anything ran in it since it was made or restored.
@@ -25,7 +26,7 @@ final class Lane {
 
   init(
     index: Int, queue: WorkQueue, committer: Committer, source: any LaneEngineSource, caps: LaneCaps,
-    control: LaneControl, limits: LaneLimits, logger: Logger
+    control: LaneControl, limits: LaneLimits, pulse: Pulse, logger: Logger
   ) {
     self.index = index
     self.queue = queue
@@ -34,12 +35,14 @@ final class Lane {
     self.caps = caps
     self.control = control
     self.limits = limits
+    self.pulse = pulse
     self.logger = logger
   }
 
   /// Runs until the queue is closed.
   func run() {
     while let batch = queue.take(preferring: tenant) {
+      pulse.work()
       for job in batch.expired {
         end(job, JobOutcome(.deadlineExceeded, message: "expired before it started"))
       }
@@ -47,6 +50,7 @@ final class Lane {
       if !batch.items.isEmpty { run(batch) }
       WorkerFailpoint.pass(.ran)
       handOver()
+      pulse.rest()
     }
     engine = nil
   }
@@ -71,6 +75,7 @@ final class Lane {
         ran += run(batch.items[position..<end], notRun: &notRun)
         position = end
       } else {
+        pulse.work()
         put(batch.items[position])
         ran += 1
         position += 1
@@ -177,6 +182,7 @@ final class Lane {
           return
         }
         ran += 1
+        pulse.work()
         conclude(job, result, microseconds: microseconds, sandbox: sandbox, wasAlone: isAlone)
         handOverIfDue()
       }

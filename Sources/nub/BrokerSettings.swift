@@ -1,0 +1,56 @@
+import Logging
+import NubBroker
+import NubConfiguration
+import NubSecurity
+
+/// What `nub broker` can be told. A new option is a line in the table.
+struct BrokerSettings: Configurable {
+  var broker = BrokerConfiguration()
+  var server = BrokerServer.Options()
+  var endpoints = ["tcp://127.0.0.1:7710"]
+  var curveSecret: String?
+  var authorizedKeys: String?
+  var allowsInsecure = false
+  var logLevel = Logger.Level.info
+
+  static let settings: [Setting<BrokerSettings>] = [
+    .list("bind", \.endpoints, value: "endpoint", "An endpoint to bind. Repeatable."),
+    .text("name", \.broker.name, "What replies call this broker."),
+    .text(
+      "curve-secret", \.curveSecret, value: "file", completion: .file,
+      "The broker's secret key (nub keygen); turns CURVE on."),
+    .text(
+      "authorized-keys", \.authorizedKeys, value: "folder", completion: .directory,
+      "The directory of *.pub files of admitted peers."),
+    .flag("insecure", \.allowsInsecure, "Allow plaintext on endpoints that other machines can reach."),
+    .integer(
+      "heartbeat", \.broker.heartbeat, 1...3_600_000, value: "milliseconds",
+      "Between heartbeats; workers need the same."),
+    .integer("liveness", \.broker.liveness, 1...100, "Heartbeats missing before a worker counts as gone."),
+    .integer(
+      "queue-limit", \.broker.requestsPerService, 1...10_000_000, "Requests that may wait for each service."),
+    .integer(
+      "queue-bytes", \.broker.waitingBytes, 1 << 20...1 << 40, value: "bytes",
+      "Bytes that waiting requests may hold in all."),
+    .integer(
+      "service-timeout", \.broker.serviceTimeout, 0...86_400_000, value: "milliseconds",
+      "How long a request waits for a service without workers."),
+    .choice(
+      "redeliver", \.broker.redelivery,
+      "Which jobs of dead workers are given to others: safe (all but calls), always, never."),
+    .integer(
+      "drain-timeout", \.server.drain, 0...3_600, scale: 1_000, value: "seconds",
+      "How long a stop waits for replies."),
+    .choice("log-level", \.logLevel, "The least that is logged."),
+  ]
+
+  /// - Throws: ``SettingConflict`` or `SecurityError` for settings that contradict each other.
+  func check() throws {
+    guard (curveSecret == nil) == (authorizedKeys == nil) else {
+      throw SettingConflict("--curve-secret and --authorized-keys are of use together only")
+    }
+    for endpoint in endpoints {
+      try EndpointPolicy.check(endpoint, isEncrypted: curveSecret != nil, allowsInsecure: allowsInsecure)
+    }
+  }
+}

@@ -1,0 +1,156 @@
+import Foundation
+import Logging
+import NubConfiguration
+import NubWorker
+
+/// What `nub worker` can be told. A new option is a line in the table, and where nothing else fits, a property.
+struct WorkerSettings: Configurable {
+  var worker: WorkerConfiguration
+  var serve: [String] = []
+  var jobs: [String] = []
+  var replies: [String] = []
+  var brokers: [String] = []
+  var services: [String] = []
+  var fleetSlots = 64
+  var endpoint = WorkerConfiguration.defaultEndpoint
+  var curveSecret: String?
+  var authorizedKeys: String?
+  var curveServer: String?
+  var logLevel = Logger.Level.info
+
+  init() {
+    let process = ProcessInfo.processInfo
+    worker = WorkerConfiguration(
+      name: "\(process.hostName.prefix(48))-\(process.processIdentifier)", storePath: "nub.db", doors: [],
+      lanes: max(1, process.activeProcessorCount))
+    worker.version = Nub.version
+    worker.handlesSignals = true
+  }
+
+  static let settings: [Setting<WorkerSettings>] = [
+    .list("serve", \.serve, value: "endpoint", "Direct door: ROUTER, for any DEALER or REQ. Repeatable."),
+    .list(
+      "jobs", \.jobs, value: "endpoint",
+      "Pipeline door: jobs are pulled here and journaled. With --replies."),
+    .list(
+      "replies", \.replies, value: "endpoint",
+      "Pipeline door: replies are pushed here, in the order of --jobs."),
+    .list(
+      "broker", \.brokers, value: "endpoint",
+      "Fleet door: a Majordomo broker to connect to (nub broker). With --service."),
+    .list(
+      "service", \.services, value: "name",
+      "What the fleet calls this worker's service, in the order of --broker."),
+    .integer("fleet-slots", \.fleetSlots, 1...4_096, "Jobs in flight towards each broker."),
+    .integer(
+      "fleet-heartbeat", \.worker.fleetHeartbeatMilliseconds, 1...3_600_000, value: "milliseconds",
+      default: "2500", "Between heartbeats to and from brokers."),
+    .text("endpoint", \.endpoint, "The direct door where no door is named; clients use it, too."),
+    .text(
+      "curve-secret", \.curveSecret, value: "file", completion: .file,
+      "This worker's secret key (nub keygen); turns CURVE on for TCP."),
+    .text(
+      "authorized-keys", \.authorizedKeys, value: "folder", completion: .directory,
+      "The directory of *.pub files of admitted peers, for doors that bind."),
+    .text(
+      "curve-server", \.curveServer, value: "key or file",
+      "The public key of the broker, or of what other doors connect to."),
+    .flag("insecure", \.worker.allowsInsecure, "Allow TCP off loopback without encryption."),
+    .text("store", \.worker.storePath, completion: .file, "The store, one SQLite file."),
+    .integer(
+      "max-store", \.worker.maximumStoreBytes, 1 << 20...1 << 50, value: "bytes",
+      "Bytes of store from which new work is refused."),
+    .age(
+      "keep-results", \.worker.retention.results,
+      "Keep results of status ok this long; then their job ids are new again."),
+    .age("keep-failures", \.worker.retention.failures, "Keep results of any other status this long."),
+    .age(
+      "keep-bodies", \.worker.retention.bodies,
+      "Keep the requests of failed jobs, for `nub results retry`, this long."),
+    .age(
+      "keep-caps", \.worker.retention.caps,
+      "Keep caps this long after their last use, unless another cap refers to them."),
+    .choice(
+      "durability", \.worker.durability,
+      "full: a reply survives a power cut. normal: it survives the worker's death."),
+    .integer(
+      "lanes", \.worker.lanes, 1...1_024, default: "one for each processor", "Threads that run sandboxes."),
+    .choice("engine", \.worker.engine, "kvm, or inprocess: WITHOUT isolation, for development only."),
+    .text(
+      "guest", \.worker.guestPath, completion: .file, default: "nub's",
+      "A guest image of your own (see `nub guest build`)."),
+    .integer(
+      "guest-heap", \.worker.guestHeapBytes, 2 << 20...1 << 40, value: "bytes",
+      "Bytes of guest heap, a multiple of 2 MiB."),
+    .integer(
+      "max-run", \.worker.maximumRunMilliseconds, 1...86_400_000, value: "milliseconds",
+      "The longest that a job may run, whatever it asks for."),
+    .text(
+      "crash-dumps", \.worker.crashDumpPath, value: "folder", completion: .directory,
+      "Write a core file here when a guest faults (see docs/debugging.md)."),
+    .integer(
+      "gdb", \.worker.debuggerPort, 0...65_535, value: "port",
+      "Let gdb attach to the guest on this loopback port, 0 for any. With --lanes 1, for development."),
+    .text(
+      "name", \.worker.name, default: "host name and process id",
+      "What replies and the store call this worker, at most 64 bytes."),
+    .integer(
+      "drain-timeout", \.worker.drainMilliseconds, 0...3_600, scale: 1_000, value: "seconds",
+      "How long a drain may take."),
+    .choice("log-level", \.logLevel, "The least that is logged."),
+  ]
+
+  /// The worker's configuration, with what only all settings together can say.
+  ///
+  /// - Throws: ``CommandFailure`` or `WorkerError` for settings that contradict each other.
+  func makeConfiguration() throws -> WorkerConfiguration {
+    var configuration = worker
+    configuration.doors = try makeDoors()
+    if let curveSecret {
+      configuration.curve = CurveConfiguration(
+        secretKeyPath: curveSecret, authorizedKeysPath: authorizedKeys, serverKey: curveServer)
+    } else if authorizedKeys != nil || curveServer != nil {
+      throw SettingConflict("--authorized-keys and --curve-server need --curve-secret, this worker's own key")
+    }
+    var logger = Logger(label: "nub.worker") { StreamLogHandler.standardError(label: $0) }
+    logger.logLevel = logLevel
+    configuration.logger = logger
+    return configuration
+  }
+
+  private func makeDoors() throws -> [WorkerConfiguration.Door] {
+    guard jobs.count == replies.count else {
+      throw SettingConflict(
+        "--jobs and --replies go together: \(jobs.count) and \(replies.count) were given")
+    }
+    guard brokers.count == services.count else {
+      throw SettingConflict(
+        "--broker and --service go together: \(brokers.count) and \(services.count) were given")
+    }
+    var doors: [WorkerConfiguration.Door] = []
+    for endpoint in serve { doors.append(.direct(try Endpoint(parsing: endpoint, default: .bind))) }
+    for (job, reply) in zip(jobs, replies) {
+      doors.append(
+        .pipeline(
+          jobs: try Endpoint(parsing: job, default: .bind),
+          replies: try Endpoint(parsing: reply, default: .bind)))
+    }
+    for (broker, service) in zip(brokers, services) {
+      doors.append(
+        .fleet(
+          broker: try Endpoint(parsing: broker, default: .connect), service: service, slots: fleetSlots))
+    }
+    return doors.isEmpty ? [.direct(try Endpoint(parsing: endpoint, default: .bind))] : doors
+  }
+}
+
+extension Setting {
+  /// How long something is kept; nil for ever.
+  fileprivate static func age(
+    _ key: String, _ path: any WritableKeyPath<Root, Int64?> & Sendable, _ help: String
+  ) -> Setting {
+    .parsed(
+      key, path, value: "age", expected: "an age such as 90s, 15m, 12h or 7d, or forever,",
+      parse: { Retention.age($0) }, text: { Retention.text($0) }, help)
+  }
+}
