@@ -106,6 +106,16 @@ let package = Package(
     .target(
       name: "NubConfiguration",
       dependencies: [.product(name: "Configuration", package: "swift-configuration")]),
+    // Metrics for Prometheus, probes, and a page for operators.
+    .target(
+      name: "NubHTTP",
+      dependencies: [
+        "NubBroker", "NubCap", "NubSecurity", "NubStore", "NubWorker", "NubZMQ",
+        .product(name: "CoreMetrics", package: "swift-metrics"),
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "Metrics", package: "swift-metrics"),
+      ]
+    ),
 
     // The figures of `nub bench`, and the processes that drive a worker for them.
     .target(
@@ -115,10 +125,11 @@ let package = Package(
       name: "nub",
       dependencies: [
         "NubBench", "NubBroker", "NubSecurity", "NubZMQ", "NubWorker", "NubClient", "NubStore", "NubMachine",
-        "NubConfiguration",
+        "NubConfiguration", "NubHTTP",
         "NubGuestBuild", "NubGuestTools", "NubABI", "NubCap", "NubCapJSON", "CZeroMQ",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
+        .product(name: "Metrics", package: "swift-metrics"),
       ]
     ),
 
@@ -164,6 +175,14 @@ let package = Package(
       dependencies: [
         "NubGuestTools", "NubGuestBuild", "NubMachine", "NubELF", "NubABI", "NubCap",
         .product(name: "Logging", package: "swift-log"),
+      ]),
+    .testTarget(
+      name: "NubHTTPTests",
+      dependencies: [
+        "NubHTTP", "NubStore", "NubWorker",
+        .product(name: "CoreMetrics", package: "swift-metrics"),
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "Metrics", package: "swift-metrics"),
       ]),
     .testTarget(name: "NubELFTests", dependencies: ["NubELF"]),
   ],

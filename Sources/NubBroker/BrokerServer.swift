@@ -37,6 +37,8 @@ public struct BrokerServer: ~Copyable {
 
   /// The endpoints as bound, with wildcards resolved.
   public let endpoints: [String]
+  /// What it is doing, for its operator.
+  public let board = BrokerBoard()
   private var broker: Broker
   private var socket: Socket
   /// `nil`: everybody is admitted, with every role.
@@ -99,9 +101,14 @@ public struct BrokerServer: ~Copyable {
     poll.add(fileDescriptor: stopper.waker.fileDescriptor, for: .readable)
     var nextLog = Self.now.monotonic &+ options.logStatistics
     var drained: UInt64?
+    var nextReport: UInt64 = 0
     while true {
       let now = Self.now
       broker.tick(at: now)
+      if now.monotonic >= nextReport {
+        board.set(broker.snapshot(at: now, isDraining: drained != nil))
+        nextReport = now.monotonic &+ 1_000
+      }
       try flush()
       if drained == nil, stopper.count > 0 {
         logger.info("draining")

@@ -46,6 +46,8 @@ public struct MajordomoWorker: ~Copyable {
     public var dropped: UInt64 = 0
     /// Replies whose conversation had ended: their askers ask again.
     public var lateReplies: UInt64 = 0
+
+    public init() {}
   }
 
   private enum State {

@@ -9,6 +9,11 @@ internal import Synchronization
 /// try worker.run()          // blocks until shutdown() or a signal
 /// ```
 public final class Worker: Sendable {
+  /// What this worker is doing at this moment. Any thread, any time.
+  public var snapshot: WorkerSnapshot { board.snapshot }
+
+  private let board = WorkerBoard()
+
   private let configuration: WorkerConfiguration
   private let wakeup: Wakeup
   private let request: ShutdownRequest
@@ -36,7 +41,7 @@ public final class Worker: Sendable {
     let store = try openStore()
     let service = WorkerService(
       configuration, wakeup: wakeup, request: request, store: store, source: source, health: health,
-      admission: admission)
+      admission: admission, board: board)
     if configuration.handlesSignals { try TerminationSignals.install(for: request) }
     try service.run(onReady: onReady)
   }

@@ -16,10 +16,12 @@ struct WorkerService: ~Copyable {
   private let health: Health
   private let admission: Admission
   private let pulses: Pulses
+  private let board: WorkerBoard
 
   init(
     _ configuration: WorkerConfiguration, wakeup: Wakeup, request: ShutdownRequest, store: any Store,
-    source: any LaneEngineSource, health: Health, admission: Admission
+    source: any LaneEngineSource, health: Health, admission: Admission,
+    board: WorkerBoard
   ) {
     self.configuration = configuration
     self.wakeup = wakeup
@@ -29,6 +31,7 @@ struct WorkerService: ~Copyable {
     self.health = health
     self.admission = admission
     pulses = Pulses(lanes: configuration.lanes)
+    self.board = board
   }
 
   func run(onReady: ([String]) -> Void) throws(WorkerError) {
@@ -79,7 +82,7 @@ struct WorkerService: ~Copyable {
       FrontDesk.Parts(
         doors: doors, store: store, reader: reader, queue: queue, committer: committer, outbox: outbox,
         wakeup: wakeup, shutdown: request, lanes: control, fleets: fleets, pulse: pulses.door, health: health,
-        logger: logger),
+        board: board, logger: logger),
       poller: poller, limits: deskLimits, protocolLimits: protocolLimits, identity: identity,
       metrics: WorkerMetrics())
     logger.info(
@@ -88,6 +91,10 @@ struct WorkerService: ~Copyable {
         "endpoints": "\(endpoints.joined(separator: " "))", "engine": "\(configuration.engine.rawValue)",
         "lanes": "\(configuration.lanes)", "pid": "\(getpid())",
       ])
+    board.open(
+      WorkerSnapshot(
+        name: configuration.name, version: configuration.version, engine: source.name, endpoints: endpoints),
+      lanes: control, functions: source.functions)
     onReady(endpoints)
 
     let result = Result { () throws(ZMQError) in try desk.run() }
@@ -150,11 +157,12 @@ struct WorkerService: ~Copyable {
       for index in 0..<configuration.lanes {
         let caps = LaneCaps(reader: readers[index].value, maximumBytes: configuration.maximumBodyBytes)
         let limits = LaneLimits(maximumRunMilliseconds: configuration.maximumRunMilliseconds)
+        let health = health
         let pulse = pulses.lanes[index]
         try threads.startLane(index) {
           Lane(
             index: index, queue: queue, committer: committer, source: source, caps: caps, control: control,
-            limits: limits, pulse: pulse, logger: logger
+            limits: limits, pulse: pulse, health: health, logger: logger
           ).run()
         }
       }

@@ -3,6 +3,7 @@ import Glibc
 import Logging
 import NubBroker
 import NubConfiguration
+import NubHTTP
 import NubSecurity
 import NubZMQ
 
@@ -21,8 +22,10 @@ struct BrokerCommand: ParsableCommand {
   func run() throws {
     let configured = try options.configure()
     let settings = configured.root
+    let address: HTTPAddress?
     do {
       try settings.check()
+      address = try settings.http.check()
     } catch let error as SettingConflict {
       throw ValidationError(error.description)
     } catch let error as SecurityError {
@@ -51,6 +54,14 @@ struct BrokerCommand: ParsableCommand {
     logger.notice(
       "serving",
       metadata: ["endpoints": "\(server.endpoints)", "curve": "\(curve != nil)", "pid": "\(getpid())"])
+    var site: HTTPServer?
+    if let address {
+      let content = BrokerSite(
+        board: server.board, name: configuration.name, version: Nub.version,
+        registry: settings.http.bootstrap())
+      site = try settings.http.serve(content, at: address, logger: logger)
+    }
+    defer { site?.stop() }
     try server.run()
   }
 }

@@ -12,6 +12,7 @@ struct BrokerSettings: Configurable {
   var authorizedKeys: String?
   var allowsInsecure = false
   var logLevel = Logger.Level.info
+  var http = HTTPSettings()
 
   static let settings: [Setting<BrokerSettings>] = [
     .list("bind", \.endpoints, value: "endpoint", "An endpoint to bind. Repeatable."),
@@ -41,6 +42,9 @@ struct BrokerSettings: Configurable {
     .integer(
       "drain-timeout", \.server.drain, 0...3_600, scale: 1_000, value: "seconds",
       "How long a stop waits for replies."),
+    .text("http", \.http.address, value: "[host:]port", HTTPSettings.help),
+    .list("http-host", \.http.hosts, value: "name", HTTPSettings.hostHelp),
+    .flag("http-insecure", \.http.allowsInsecure, HTTPSettings.insecureHelp),
     .choice("log-level", \.logLevel, "The least that is logged."),
   ]
 

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Logging
 import NubConfiguration
+import NubHTTP
 import NubWorker
 
 struct WorkerCommand: ParsableCommand {
@@ -21,8 +22,12 @@ struct WorkerCommand: ParsableCommand {
     let configured = try options.configure()
     let configuration: WorkerConfiguration
     let worker: Worker
+    let address: HTTPAddress?
+    let registry: MetricsRegistry?
     do {
       configuration = try configured.root.makeConfiguration()
+      address = try configured.root.http.check()
+      registry = address.map { _ in configured.root.http.bootstrap() }
       worker = try Worker(configuration)
     } catch let error as WorkerError {
       throw ValidationError(error.description)
@@ -34,6 +39,12 @@ struct WorkerCommand: ParsableCommand {
       configuration.logger.warning(
         "engine inprocess: guest code runs in this process WITHOUT isolation; for development only")
     }
+    var server: HTTPServer?
+    if let address, let registry {
+      let site = WorkerSite(worker: worker, configuration: configuration, registry: registry)
+      server = try configured.root.http.serve(site, at: address, logger: configuration.logger)
+    }
+    defer { server?.stop() }
     do {
       try worker.run()
     } catch {

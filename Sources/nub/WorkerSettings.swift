@@ -17,6 +17,7 @@ struct WorkerSettings: Configurable {
   var authorizedKeys: String?
   var curveServer: String?
   var logLevel = Logger.Level.info
+  var http = HTTPSettings()
 
   init() {
     let process = ProcessInfo.processInfo
@@ -97,6 +98,9 @@ struct WorkerSettings: Configurable {
     .integer(
       "drain-timeout", \.worker.drainMilliseconds, 0...3_600, scale: 1_000, value: "seconds",
       "How long a drain may take."),
+    .text("http", \.http.address, value: "[host:]port", HTTPSettings.help),
+    .list("http-host", \.http.hosts, value: "name", HTTPSettings.hostHelp),
+    .flag("http-insecure", \.http.allowsInsecure, HTTPSettings.insecureHelp),
     .choice("log-level", \.logLevel, "The least that is logged."),
   ]
 

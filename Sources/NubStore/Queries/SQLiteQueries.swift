@@ -7,11 +7,17 @@ import NubCap
 public final class SQLiteQueries: StoreQueries {
   public let path: String
   let queue: DatabaseQueue
+  private let timeLimit: QueryTimeLimit?
 
   /// Opens a store that exists. Never creates or migrates: an older file than this program's is refused as `.cannotOpen`
   /// until a worker has opened it.
-  public init(path: String, options: StoreOptions = StoreOptions()) throws(StoreError) {
+  /// - Parameter limit: how long a question may take; one that takes longer ends with an error. Nil for no limit.
+  public init(
+    path: String, options: StoreOptions = StoreOptions(), timeLimit limit: Duration? = nil
+  ) throws(StoreError) {
     self.path = path
+    let timeLimit = limit.map { QueryTimeLimit($0) }
+    self.timeLimit = timeLimit
     guard try StoreFile.inspect(path: path) else {
       throw StoreError(.cannotOpen, "\(path) is empty: no worker has used it yet")
     }
@@ -21,7 +27,10 @@ public final class SQLiteQueries: StoreQueries {
     configuration.busyMode = .timeout(Double(options.busyTimeoutMilliseconds) / 1_000)
     // The last to close would move the log into the file; that is the workers' business.
     configuration.prepareDatabase { db in
-      if let connection = db.sqliteConnection { Connection.forbidCheckpointOnClose(connection) }
+      if let connection = db.sqliteConnection {
+        Connection.forbidCheckpointOnClose(connection)
+        timeLimit?.watch(connection)
+      }
       try db.execute(sql: "PRAGMA wal_autocheckpoint=0")
     }
     let source = try Self.source(path)
@@ -58,7 +67,12 @@ public final class SQLiteQueries: StoreQueries {
   }
 
   func read<R>(_ body: (Database) throws -> R) throws(StoreError) -> R {
-    try StoreError.wrap(path: path) { try queue.read(body) }
+    try StoreError.wrap(path: path) {
+      try queue.read { db in
+        timeLimit?.begin()
+        return try body(db)
+      }
+    }
   }
 
   // MARK: Results

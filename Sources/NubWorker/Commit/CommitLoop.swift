@@ -15,6 +15,7 @@ final class CommitLoop {
   private let retention: RetentionPolicy
   private let pulse: Pulse
   private let logger: Logger
+  private let metrics = CommitMetrics()
 
   private var batch = CommitBatch()
   /// The jobs of `batch.finished`, by index.
@@ -83,7 +84,9 @@ final class CommitLoop {
     leaving.removeAll(keepingCapacity: true)
     do throws(StoreError) {
       let rows = try fill(work)
+      let began = Monotonic.now
       try writer.commit(batch) { index, winner in recorded[index].winner = RecordedResult(winner) }
+      metrics.committed(jobs: work.finished.count, microseconds: Monotonic.now.microseconds(since: began))
       backoff = 0
       WorkerFailpoint.pass(.committed)
       succeed(work, rows)
@@ -202,6 +205,7 @@ final class CommitLoop {
     if backoff == 0 {
       logger.error("commit failed", metadata: ["error": "\(error)", "jobs": "\(work.finished.count)"])
     }
+    metrics.failed()
     backoff = min(Self.maximumBackoffMilliseconds, max(50, backoff * 2))
     let isLast = committer.isClosed
     var answered: [Job] = []

@@ -26,7 +26,7 @@ struct PendingCancels {
 extension FrontDesk {
   func cancelElsewhere(_ cancel: FiledCancel, _ asker: Asker) {
     guard phase == .serving, cancels.count < PendingCancels.maximum, parts.store.refusal == nil else {
-      return reply(to: asker, JobOutcome(.notFound, message: "no such job"))
+      return reply(to: asker, JobOutcome(.notFound, message: "no such job"), as: .cancel)
     }
     if cancels.waiting[cancel] == nil { parts.committer.submit(cancel: cancel) }
     cancels.waiting[cancel, default: []].append(
@@ -78,7 +78,7 @@ extension FrontDesk {
     for cancel in finished {
       for wait in cancels.waiting.removeValue(forKey: cancel) ?? [] {
         cancels.count -= 1
-        reply(to: wait.asker, JobOutcome(.ok))
+        reply(to: wait.asker, JobOutcome(.ok), as: .cancel)
       }
     }
     for (cancel, waits) in cancels.waiting {
@@ -87,7 +87,7 @@ extension FrontDesk {
       cancels.count -= waits.count - rest.count
       cancels.waiting[cancel] = rest.isEmpty ? nil : rest
       for wait in waits where wait.deadline <= now {
-        reply(to: wait.asker, JobOutcome(.notFound, message: "no such job"))
+        reply(to: wait.asker, JobOutcome(.notFound, message: "no such job"), as: .cancel)
       }
     }
   }

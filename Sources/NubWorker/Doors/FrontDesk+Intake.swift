@@ -18,10 +18,11 @@ extension FrontDesk {
 
   private func handle(from door: Door) {
     let frames = inbound.frames
+    metrics.received(bytes: inbound.byteCount)
     switch decoder.decode(frames, prefix: door.prefixFrames, truncated: inbound.isTruncated) {
     case .job(var request):
       if let refusal = authorize(&request, door) {
-        metrics.refused(refusal.status)
+        metrics.refused(request.verb, refusal.status)
         return reply(
           to: Asker(door: door.index, envelope: Envelope(frames, count: request.start), id: request.id),
           refusal)
@@ -31,7 +32,7 @@ extension FrontDesk {
       default: answer(request, frames, door)
       }
     case .refused(let refusal):
-      metrics.refused(refusal.status)
+      metrics.refused(nil, refusal.status)
       reply(
         to: Asker(door: door.index, envelope: Envelope(frames, count: refusal.start), id: refusal.id),
         JobOutcome(refusal.status, message: refusal.message))
@@ -55,7 +56,7 @@ extension FrontDesk {
       verb: request.verb, operand: frames[request.operandFrame], body: frames[request.bodyFrame])
     if join(request, key, digest, asker) { return }
     guard phase == .serving, !isQuiet, !credit.isExhausted else {
-      metrics.refused(.unavailable)
+      metrics.refused(request.verb, .unavailable)
       return reply(to: asker, unavailable(refusalText))
     }
     let job = makeJob(request, key, digest, asker, journaled: door.kind == .pipeline)
@@ -69,7 +70,7 @@ extension FrontDesk {
     case .call:
       guard let job = calls[key] else { return false }
       guard job.digest == digest else {
-        metrics.refused(.conflict)
+        metrics.refused(request.verb, .conflict)
         reply(to: asker, JobOutcome(.conflict, message: "this job id is running with other content"))
         return true
       }

@@ -19,7 +19,8 @@ extension FrontDesk {
   /// Answers everybody who waits for `job` with its outcome, and forgets it.
   func finish(_ job: Job, isDuplicate: Bool = false) {
     let outcome = job.outcome ?? JobOutcome(.internal, message: "the job ended without an outcome")
-    metrics.finished(job.verb, outcome, total: Monotonic.now.microseconds(since: job.accepted))
+    metrics.finished(
+      job.verb, outcome, total: Monotonic.now.microseconds(since: job.accepted), isDuplicate: isDuplicate)
     var meta = ReplyMeta(outcome)
     meta.attempt = job.attempt
     meta.isDuplicate = isDuplicate
@@ -76,11 +77,14 @@ extension FrontDesk {
   }
 
   /// Answers a message that is no job of its own.
-  func reply(to asker: Asker, _ outcome: JobOutcome) {
+  /// - Parameter verb: what it is to be counted as; nil if it is counted already.
+  func reply(to asker: Asker, _ outcome: JobOutcome, as verb: Verb? = nil) {
+    if let verb { metrics.answered(verb, outcome.status) }
     reply(to: asker, outcome.status, outcome.body, ReplyMeta(outcome))
   }
 
-  func reply(to asker: Asker, _ recorded: RecordedResult) {
+  func reply(to asker: Asker, _ recorded: RecordedResult, as verb: Verb) {
+    metrics.answered(verb, .ok)
     reply(to: asker, recorded.status, recorded.body, meta(of: recorded))
   }
 
@@ -112,7 +116,12 @@ extension FrontDesk {
     // A pipeline has one queue: what is sent past a waiting reply would only wait as well.
     if door.kind == .pipeline, !door.unsent.isEmpty { return keep(reply, door) }
     do throws(ZMQError) {
-      if try door.send(reply, with: &sender) { settle(reply) } else { keep(reply, door) }
+      if try door.send(reply, with: &sender) {
+        metrics.sent(bytes: reply.body.count)
+        settle(reply)
+      } else {
+        keep(reply, door)
+      }
       WorkerFailpoint.pass(.replied)
     } catch {
       drop(reply, error)
@@ -143,6 +152,7 @@ extension FrontDesk {
         do throws(ZMQError) {
           if try door.send(reply, with: &sender) {
             door.unsentBytes -= reply.body.count
+            metrics.sent(bytes: reply.body.count)
             settle(reply)
           } else if door.kind == .pipeline {
             door.unsent.prepend(reply)

@@ -49,12 +49,12 @@ extension FrontDesk {
     let count = body.count / CapHash.byteCount
     guard count <= limits.hashes else {
       return reply(
-        to: asker, JobOutcome(.tooLarge, message: "\(count) hashes; at most \(limits.hashes) in one message"))
+        to: asker, JobOutcome(.tooLarge, message: "\(count) hashes; at most \(limits.hashes) in one message"),
+        as: .findMissing)
     }
     let search = Searches.Search(asker: asker, tenant: tenant, hashes: [UInt8](body))
     guard searches.add(search, limit: limits.searchBytes) else {
-      metrics.refused(.unavailable)
-      return reply(to: asker, unavailable("too many questions at once"))
+      return reply(to: asker, unavailable("too many questions at once"), as: .findMissing)
     }
   }
 
@@ -70,12 +70,14 @@ extension FrontDesk {
           if search.done < search.hashes.count {
             searches.putBack(search)
           } else {
-            reply(to: search.asker, JobOutcome(.ok, search.missing))
+            reply(to: search.asker, JobOutcome(.ok, search.missing), as: .findMissing)
           }
         }
       }
     } catch {
-      while let search = searches.next() { reply(to: search.asker, JobOutcome(storeFailure: error)) }
+      while let search = searches.next() {
+        reply(to: search.asker, JobOutcome(storeFailure: error), as: .findMissing)
+      }
     }
   }
 
@@ -101,6 +103,8 @@ extension FrontDesk {
 
   /// Answers those that nobody will look up any more.
   func giveUpSearches() {
-    while let search = searches.next() { reply(to: search.asker, unavailable("the worker is shutting down")) }
+    while let search = searches.next() {
+      reply(to: search.asker, unavailable("the worker is shutting down"), as: .findMissing)
+    }
   }
 }

@@ -11,7 +11,7 @@ extension FrontDesk {
     do throws(StoreError) {
       switch request.action {
       case .ping:
-        reply(to: asker, JobOutcome(.ok, identity.pingBody))
+        reply(to: asker, JobOutcome(.ok, identity.pingBody), as: .ping)
       case .findMissing:
         findMissing(frames[request.bodyFrame], tenant, asker)
       case .getCap(let hash):
@@ -19,7 +19,7 @@ extension FrontDesk {
         try parts.reader.snapshot { () throws(StoreError) in
           if let wire = try parts.reader.wire(of: hash, tenant: tenant) { outcome = JobOutcome(.ok, wire) }
         }
-        reply(to: asker, outcome)
+        reply(to: asker, outcome, as: .getCap)
       case .getResult(let id):
         try getResult(id, tenant, asker)
       case .cancel(let id):
@@ -28,9 +28,8 @@ extension FrontDesk {
         // These are jobs, see `accept`.
         break
       }
-      metrics.answered(request.verb)
     } catch {
-      reply(to: asker, JobOutcome(storeFailure: error))
+      reply(to: asker, JobOutcome(storeFailure: error), as: request.verb)
     }
   }
 
@@ -42,11 +41,11 @@ extension FrontDesk {
       }
     }
     if let recorded {
-      reply(to: asker, recorded)
+      reply(to: asker, recorded, as: .getResult)
     } else if calls[JobKey(tenant: tenants.slot(for: tenant), id: id)] != nil {
-      reply(to: asker, unavailable("the job has not finished"))
+      reply(to: asker, unavailable("the job has not finished"), as: .getResult)
     } else {
-      reply(to: asker, JobOutcome(.notFound, message: "no such job"))
+      reply(to: asker, JobOutcome(.notFound, message: "no such job"), as: .getResult)
     }
   }
 
@@ -59,12 +58,12 @@ extension FrontDesk {
         }
       }
       // Too late to change anything is not an error: the job will not run any more.
-      if isFinished { return reply(to: asker, JobOutcome(.ok)) }
+      if isFinished { return reply(to: asker, JobOutcome(.ok), as: .cancel) }
       // Another worker on this store may have it.
       return cancelElsewhere(FiledCancel(tenant: tenant, id: id), asker)
     }
     cancel(job)
-    reply(to: asker, JobOutcome(.ok))
+    reply(to: asker, JobOutcome(.ok), as: .cancel)
   }
 
   /// Ends a job that is here: at once if it waits, else by interrupting the sandbox that has it.

@@ -24,6 +24,7 @@ final class FrontDesk {
     var fleets: [FleetBridge] = []
     var pulse = Pulse()
     var health = Health()
+    var board = WorkerBoard()
     var logger: Logger
   }
 
@@ -160,13 +161,17 @@ final class FrontDesk {
     let expired = parts.queue.removeExpired()
     for job in expired { job.outcome = JobOutcome(.deadlineExceeded, message: "expired before it started") }
     if !expired.isEmpty { parts.committer.submit(finished: expired) }
-    let depth = parts.queue.depth
-    metrics.queue(depth: depth.jobs, oldestMicroseconds: depth.oldest, inFlight: inFlight)
+    let levels = parts.queue.levels
+    metrics.queue(
+      levels, inFlight: inFlight, limit: limits.maximumJobs, lanes: parts.lanes.occupancy)
+    if !parts.fleets.isEmpty { metrics.fleets(parts.fleets) }
     metrics.flush()
+    parts.board.set(
+      queue: levels, inFlight: inFlight, maximumJobs: limits.maximumJobs, totals: metrics.totals)
     let refusal = parts.store.refusal?.message
     parts.health.update { report in
       report.inFlight = inFlight
-      report.waiting = depth.jobs
+      report.waiting = levels.reduce(0) { $0 + $1.jobs }
       if report.storeRefusal != refusal { report.storeRefusal = refusal }
     }
     if !skippedPuts.isEmpty {

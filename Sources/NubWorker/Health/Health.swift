@@ -20,6 +20,8 @@ public final class Health: Sendable {
     public internal(set) var stuck: [String] = []
     /// Why the store takes no new work; nil while it does.
     public internal(set) var storeRefusal: String?
+    /// Why the last attempt to make a sandbox failed; nil since one was made.
+    public internal(set) var sandboxProblem: String?
     /// Jobs between a door and their reply, as of the last tenth of a second.
     public internal(set) var inFlight = 0
     /// Jobs that wait for a lane, likewise.
@@ -29,7 +31,7 @@ public final class Health: Sendable {
     public var isLive: Bool { stuck.isEmpty }
 
     /// Whether new work should be sent here.
-    public var isReady: Bool { isLive && phase == .serving && storeRefusal == nil }
+    public var isReady: Bool { isLive && phase == .serving && storeRefusal == nil && sandboxProblem == nil }
   }
 
   private let state = Mutex(Report())

@@ -14,19 +14,22 @@ final class Lane {
   let control: LaneControl
   let limits: LaneLimits
   let pulse: Pulse
+  let health: Health
   let logger: Logger
 
   /// The sandbox, whose it is, and whether anything ran in it since it was made or restored.
   var engine: (any LaneEngine)?
   var tenant: TenantSlot?
   var isUsed = false
+  /// Whether the last attempt to make a sandbox failed.
+  var hasSandboxProblem = false
   /// Finished and not handed to the committer yet.
   var finished: [Job] = []
   private var lastHandOver = Monotonic.now
 
   init(
     index: Int, queue: WorkQueue, committer: Committer, source: any LaneEngineSource, caps: LaneCaps,
-    control: LaneControl, limits: LaneLimits, pulse: Pulse, logger: Logger
+    control: LaneControl, limits: LaneLimits, pulse: Pulse, health: Health = Health(), logger: Logger
   ) {
     self.index = index
     self.queue = queue
@@ -36,6 +39,7 @@ final class Lane {
     self.control = control
     self.limits = limits
     self.pulse = pulse
+    self.health = health
     self.logger = logger
   }
 
@@ -107,6 +111,7 @@ final class Lane {
     if engine == nil {
       engine = try source.makeEngine(caps: caps)
       isUsed = false
+      noteSandboxes(problem: nil)
     }
     tenant = next
   }
@@ -158,7 +163,7 @@ final class Lane {
       return 0
     }
     caps.begin(tenant: first.tenantName)
-    guard control.began(ready, lane: index, interrupt: engine.interrupt) else {
+    guard control.began(ready, lane: index, sandbox: engine.sandboxID, interrupt: engine.interrupt) else {
       caps.end()
       for job in ready { job.attempt -= 1 }
       notRun.append(contentsOf: ready)

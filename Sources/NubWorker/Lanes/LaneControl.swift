@@ -4,6 +4,8 @@ internal import Synchronization
 final class LaneControl: Sendable {
   private struct Running {
     var jobs: [Job] = []
+    var sandbox: UInt64 = 0
+    var began = Monotonic(nanoseconds: 0)
     var interrupt: (@Sendable () -> Void)?
   }
 
@@ -21,10 +23,13 @@ final class LaneControl: Sendable {
   /// A lane is about to enter its sandbox.
   ///
   /// - Returns: false if it must not: the worker stops.
-  func began(_ jobs: [Job], lane: Int, interrupt: @escaping @Sendable () -> Void) -> Bool {
+  func began(
+    _ jobs: [Job], lane: Int, sandbox: UInt64 = 0, interrupt: @escaping @Sendable () -> Void
+  ) -> Bool {
     state.withLock { state in
       if state.isStopping { return false }
-      state.lanes[lane] = Running(jobs: jobs, interrupt: interrupt)
+      state.lanes[lane] = Running(
+        jobs: jobs, sandbox: sandbox, began: jobs.first?.started ?? .now, interrupt: interrupt)
       return true
     }
   }
@@ -57,6 +62,32 @@ final class LaneControl: Sendable {
         interrupt()
       }
       return isRunning
+    }
+  }
+
+  /// Lanes that run something, and those that do not.
+  var occupancy: (busy: Int, idle: Int) {
+    state.withLock { state in
+      let busy = state.lanes.count { $0.interrupt != nil }
+      return (busy, state.lanes.count - busy)
+    }
+  }
+
+  /// What each lane runs now.
+  func snapshot(_ functions: [UInt32: String]) -> [WorkerSnapshot.Lane] {
+    // Copied under the lock, looked at outside: what is read of a job is fixed when it is made.
+    let lanes = state.withLock { state in
+      state.lanes.map { ($0.jobs.count, $0.jobs.first, $0.sandbox, $0.began) }
+    }
+    let now = Monotonic.now
+    return lanes.map { count, first, sandbox, began in
+      guard let first else { return WorkerSnapshot.Lane() }
+      var lane = WorkerSnapshot.Lane(jobs: count, sandbox: sandbox)
+      lane.jobID = [UInt8](first.id)
+      lane.tenant = String(decoding: first.tenantName.array, as: UTF8.self)
+      if case .call(let function) = first.work { lane.function = functions[function] ?? "\(function)" }
+      lane.microseconds = now.microseconds(since: began)
+      return lane
     }
   }
 }

@@ -81,9 +81,9 @@ final class WorkQueue: Sendable {
     state.withLock { $0.scheduler.remove { _, _ in true } }
   }
 
-  /// Jobs that wait, and the microseconds that the oldest of them has waited.
-  var depth: (jobs: Int, oldest: UInt64) {
-    state.withLock { ($0.scheduler.count, $0.scheduler.oldestWait(at: Monotonic.now.microseconds)) }
+  /// Jobs that wait, by priority.
+  var levels: [QueueLevel] {
+    state.withLock { $0.scheduler.levels(at: Monotonic.now.microseconds) }
   }
 
   /// Lanes that have work.

@@ -151,15 +151,19 @@ struct Scheduler<Item> {
     return removed
   }
 
-  /// Microseconds that the oldest waiting job has waited.
-  func oldestWait(at now: UInt64) -> UInt64 {
-    var oldest = now
+  /// How many jobs of each priority wait, and for how long the first of them.
+  func levels(at now: UInt64) -> [QueueLevel] {
+    var levels = [QueueLevel](repeating: QueueLevel(), count: 10)
+    guard count > 0 else { return levels }
     for tenant in tenants.values where tenant.count > 0 {
-      for level in tenant.levels {
-        if let first = level.first { oldest = min(oldest, first.ticket.enqueued) }
+      for index in tenant.levels.indices {
+        guard let first = tenant.levels[index].first else { continue }
+        levels[index].jobs += tenant.levels[index].count
+        let waited = now > first.ticket.enqueued ? now - first.ticket.enqueued : 0
+        levels[index].oldestMicroseconds = max(levels[index].oldestMicroseconds, waited)
       }
     }
-    return now - oldest
+    return levels
   }
 
   // MARK: Inside
