@@ -13,7 +13,7 @@ struct Layout: Sendable {
   ///   - isLive: the page renews itself: by script, in place, or without scripts as a whole.
   ///   - query: what the search field holds.
   func page(
-    _ title: String, _ status: HTTPStatus = .ok, isLive: Bool = false, query: String = "", _ main: HTML
+    _ title: String, status: HTTPStatus = .ok, isLive: Bool = false, query: String = "", _ main: HTML
   ) -> HTTPResponse {
     let nonce = Self.nonce()
     let renewal: HTML =

@@ -185,7 +185,7 @@ struct StorePages {
 
   private func missing(_ why: String, _ what: String) -> HTTPResponse {
     layout.page(
-      "nub: not found", .notFound, query: what,
+      "nub: not found", status: .notFound, query: what,
       """
       <h1>Not found</h1><p class="card note">\(what.isEmpty ? "" as HTML : "<b class=\"id\">\(Show.text(what, limit: 200))</b><br>")\(why)</p>
       <p class="soft">Job ids are searched as text, in hex (with or without 0x) and as UUIDs; a cap's hash has 64 hex digits. Jobs that wait \

@@ -59,7 +59,7 @@ public final class WorkerSite: HTTPContent {
     } catch {
       if request.path != "/" {
         return layout.page(
-          "nub: the store", .unavailable,
+          "nub: the store", status: .unavailable,
           "<h1>The store does not answer</h1><p class=\"card note bad\">\(Show.text(error.message))</p>")
       }
     }
