@@ -1,6 +1,9 @@
 """Caps: put in every variant, sent along with a call, of every kind, to the limit."""
 
 import hashlib
+import json
+import os
+import subprocess
 
 import pytest
 
@@ -279,3 +282,42 @@ def test_one_cap_put_by_many_at_once(worker):
     for producer in producers:
         for _ in range(3):
             assert producer.receive().body == root
+
+
+def test_a_full_directory_lets_the_least_recently_used_go_and_nothing_breaks(make_worker):
+    worker = make_worker(lanes=1)
+    producer = worker.producer()
+    caps = [ssz.data(fresh(b"%d " % i)) for i in range(4_300)]
+    replies = producer.ask_all([wire.job("put_cap", root, form) for form, root in caps])
+    assert {reply.status for reply in replies.values()} == {wire.OK}
+    stats = producer.call(wire.HEAP_STATS)
+    assert int.from_bytes(stats.body[32:40], "little") <= 4_096, "caps in the directory"
+    # The first ones have gone from there, not from the store.
+    for form, root in caps[:50] + caps[-50:]:
+        assert producer.call(wire.CAP_SHA256, root).body == ssz.sha256(form[5:])
+
+
+def nub_cap(*arguments: str, given: bytes) -> bytes:
+    done = subprocess.run(
+        [os.environ["NUB_BIN"], "cap", *arguments, "-"], input=given, capture_output=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_person_reads_and_writes_caps_of_every_kind_as_json(kind):
+    form, root = ssz.cap(KINDS[kind](ssz.sha256(fresh())))
+    description = nub_cap("decode", given=form)
+    assert json.loads(description)["kind"] == kind.lower()
+    assert nub_cap("encode", given=description) == form
+    assert nub_cap("hash", given=description).decode().strip() == root.hex()
+    assert nub_cap("hash", "--wire", given=form).decode().strip() == root.hex()
+
+
+def test_what_is_no_cap_is_said_to_be_none():
+    for command, given in (("decode", b"\x02\x05\x00\x00\x00abc"), ("encode", b'{"kind": "heap"}'), ("encode", b"{")):
+        done = subprocess.run(
+            [os.environ["NUB_BIN"], "cap", command, "-"], input=given, capture_output=True, timeout=60
+        )
+        assert done.returncode != 0 and done.stdout == b"" and done.stderr.strip(), (command, done)

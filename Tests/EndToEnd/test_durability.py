@@ -259,7 +259,8 @@ def test_identical_puts_from_many_producers_at_two_workers_are_one(make):
     for producer in producers:
         reply = producer.receive()
         assert (reply.status, reply.body) == (wire.OK, root)
-    assert first.rows("SELECT count(*) FROM caps WHERE hash = ?", root) == [(1,)]
+    (puts,) = first.rows("SELECT puts FROM caps WHERE hash = ?", root)
+    assert puts[0] in (1, 2), "each worker did the work at most once"
     assert producers[1].job("get_cap", root).body == form
 
 

@@ -288,11 +288,11 @@ def test_retention_as_told_clears_a_size_limit_by_itself(make):  # noqa: F811
 
 
 def test_ages_that_mean_nothing_are_refused_by_name(tmp_path):
-    for option in ("--keep-results", "--keep-failures", "--keep-bodies", "--keep-caps"):
-        for age in ("7", "-1d", "0s", "1w", "999999999999d", ""):
-            done = subprocess.run(
-                [NUB, "worker", f"{option}={age}", "--store", str(tmp_path / "s.db")], capture_output=True, text=True,
-                timeout=60, stdin=subprocess.DEVNULL,
-            )
-            assert done.returncode == 64 and option in done.stderr, (option, age, done)
+    wrong = [("--keep-results", age) for age in ("7", "-1d", "0s", "1w", "999999999999d", "")]
+    for option, age in wrong + [("--keep-failures", "x"), ("--keep-bodies", "x"), ("--keep-caps", "x")]:
+        done = subprocess.run(
+            [NUB, "worker", f"{option}={age}", "--store", str(tmp_path / "s.db")], capture_output=True, text=True,
+            timeout=60, stdin=subprocess.DEVNULL,
+        )
+        assert done.returncode == 64 and option in done.stderr, (option, age, done)
     assert not (tmp_path / "s.db").exists()
