@@ -124,3 +124,17 @@ def test_the_default_tenant_is_a_tenant_of_its_own(producer):
 def test_a_deadline_that_is_kept_changes_nothing(producer):
     reply = producer.call(wire.SPIN, u64(1000), options={"deadline_ms": 60_000})
     assert reply.status == wire.OK
+
+
+@pytest.mark.kvm
+def test_a_deadline_of_0_ends_what_is_not_done_at_once(producer):
+    reply = producer.call(wire.SPIN, u64(50_000_000), options={"deadline_ms": 0})
+    assert reply.status == wire.DEADLINE_EXCEEDED
+
+
+def test_caps_names_256_and_not_one_more(producer):
+    form, root = ssz.data(b"named " + wire.new_id())
+    assert producer.put(form).status == wire.OK
+    assert producer.call(wire.ECHO, b"x", options={"caps": [root.hex()] * 256}).status == wire.OK
+    reply = producer.call(wire.ECHO, b"x", options={"caps": [root.hex()] * 257})
+    assert reply.status == wire.BAD_REQUEST and b"256" in reply.body

@@ -1,6 +1,7 @@
 """Every verb on the direct door, and what a reply looks like."""
 
 import json
+import os
 
 import pytest
 import zmq
@@ -76,6 +77,23 @@ def test_find_missing_answers_in_the_order_of_the_question(producer):
 
 def test_find_missing_of_nothing_is_nothing(producer):
     assert producer.missing([]) == []
+
+
+def test_find_missing_of_65536_is_answered_whole_and_of_one_more_refused(producer):
+    unknown = os.urandom(65_536 * 32)
+    reply = producer.job("find_missing", b"", unknown)
+    assert (reply.status, reply.body) == (wire.OK, unknown)
+    reply = producer.job("find_missing", b"", unknown + bytes(32))
+    assert reply.status == wire.TOO_LARGE and b"65536" in reply.body
+
+
+def test_a_cancel_of_a_finished_job_is_ok_and_changes_nothing(producer):
+    frames = wire.call(wire.ECHO, b"finished")
+    assert producer.ask(frames).status == wire.OK
+    reply = producer.job("cancel", b"", frames[2])
+    assert (reply.status, reply.body) == (wire.OK, b"")
+    again = producer.ask(frames)
+    assert (again.status, again.body, again.duplicate) == (wire.OK, b"finished", True)
 
 
 def test_get_result_returns_body_and_status_of_another_job(producer):
