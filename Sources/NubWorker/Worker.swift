@@ -24,11 +24,19 @@ public final class Worker: Sendable {
   /// Checks the configuration. Nothing is opened yet.
   ///
   /// - Throws: ``WorkerError`` with code `configuration`.
-  public init(_ configuration: WorkerConfiguration) throws(WorkerError) {
+  public convenience init(_ configuration: WorkerConfiguration) throws(WorkerError) {
+    try self.init(configuration, makeStore: nil)
+  }
+
+  /// - Parameter makeStore: opens another store than the SQLite file that the configuration names; called by ``run(onReady:)``.
+  init(
+    _ configuration: WorkerConfiguration, makeStore: (@Sendable () throws(StoreError) -> any Store)?
+  ) throws(WorkerError) {
     try configuration.validate()
     self.configuration = configuration
     wakeup = try Wakeup()
     request = ShutdownRequest(wakeup: wakeup)
+    self.makeStore = makeStore
   }
 
   /// Serves until a shutdown, on the calling thread; blocks. Call it once.
@@ -46,7 +54,16 @@ public final class Worker: Sendable {
     try service.run(onReady: onReady)
   }
 
+  private let makeStore: (@Sendable () throws(StoreError) -> any Store)?
+
   private func openStore() throws(WorkerError) -> any Store {
+    if let makeStore {
+      do throws(StoreError) {
+        return try makeStore()
+      } catch {
+        throw WorkerError(.store, "cannot open the store", cause: error)
+      }
+    }
     var options = StoreOptions()
     switch configuration.durability {
     case .full: options.durability = .full
