@@ -131,18 +131,19 @@ struct WorkerService: ~Copyable {
     let threads = WorkerThreads()
     let source = source
     let logger = configuration.logger
-    let loop: Handover<CommitLoop>
+    let turn: CommitTurn
     var readers: [Handover<any StoreReader>] = []
     do throws(StoreError) {
       let writer = try store.makeWriter(
         NubStore.WorkerIdentity(
           name: configuration.name, host: HostName.current, pid: getpid(), version: configuration.version))
       let image = try source.image.map { (image) throws(StoreError) in try writer.image(image) }
-      loop = Handover(
+      turn = CommitTurn(
         CommitLoop(
           committer: committer, store: store, writer: writer, queue: queue, outbox: outbox,
           engine: source.kind,
-          image: image, retention: configuration.retention.policy, pulse: pulses.committer, logger: logger))
+          image: image, retention: configuration.retention.policy, pulse: pulses.committer, logger: logger),
+        committer: committer)
       for _ in 0..<configuration.lanes { readers.append(Handover(try store.makeReader())) }
     } catch {
       throw WorkerError(.store, "cannot open the store", cause: error)
@@ -153,7 +154,7 @@ struct WorkerService: ~Copyable {
         // Whoever debugs a guest may hold it for as long as they like.
         longestJob: configuration.debuggerPort == nil ? UInt64(configuration.maximumRunMilliseconds) : nil,
         logger: logger, onTick: configuration.onWatchdogTick)
-      try threads.startCommitter { loop.value.run() }
+      try threads.startCommitter { turn.run() }
       for index in 0..<configuration.lanes {
         let caps = LaneCaps(reader: readers[index].value, maximumBytes: configuration.maximumBodyBytes)
         let limits = LaneLimits(maximumRunMilliseconds: configuration.maximumRunMilliseconds)
@@ -161,8 +162,8 @@ struct WorkerService: ~Copyable {
         let pulse = pulses.lanes[index]
         try threads.startLane(index) {
           Lane(
-            index: index, queue: queue, committer: committer, source: source, caps: caps, control: control,
-            limits: limits, pulse: pulse, health: health, logger: logger
+            index: index, queue: queue, committer: committer, turn: turn, source: source, caps: caps,
+            control: control, limits: limits, pulse: pulse, health: health, logger: logger
           ).run()
         }
       }
@@ -182,6 +183,8 @@ struct WorkerService: ~Copyable {
     limits.maximumJobs = configuration.maximumJobs
     limits.maximumBytes = configuration.maximumJobBytes
     limits.drainMilliseconds = configuration.drainMilliseconds
+    // On one processor it would take the time from those it waits for.
+    limits.pollMicroseconds = sysconf(Int32(_SC_NPROCESSORS_ONLN)) > 1 ? configuration.pollMicroseconds : 0
     return limits
   }
 

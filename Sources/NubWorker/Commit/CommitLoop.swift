@@ -2,8 +2,8 @@ internal import Logging
 internal import NubCap
 internal import NubStore
 
-/// The committer's thread: builds a transaction of what has gathered, commits it, and hands on what may go on. When nothing waits it
-/// keeps house.
+/// Builds a transaction of what has gathered, commits it, and hands on what may go on. When nothing waits it keeps house. Used by
+/// whoever has the ``CommitTurn``.
 final class CommitLoop {
   private let committer: Committer
   private let writer: any StoreWriter
@@ -55,30 +55,48 @@ final class CommitLoop {
     self.logger = logger
   }
 
-  /// Commits until the committer is closed and everything is done.
-  func run() {
+  /// - Returns: the milliseconds to wait for work.
+  func begin() -> UInt64? {
     takeOver()
-    while true {
-      // It never waits for longer than half a second, so no step is one that takes any time.
-      pulse.work()
-      let wait = !held.isEmpty ? backoff : hasHouseWork ? 0 : Self.heartbeatMilliseconds
-      switch committer.next(until: .now + Milliseconds(min(wait, 500))) {
-      case .work(let work):
-        WorkerFailpoint.pass(.committing)
-        commit(held.isEmpty ? work : takeHeld(with: work))
-        // A worker that is never idle keeps house, too.
-        if Monotonic.now >= nextHouse { keepHouse() }
-      case .idle: if held.isEmpty { keepHouse() } else { commit(takeHeld(with: Committer.Work())) }
-      case .closed:
-        if !held.isEmpty { commit(takeHeld(with: Committer.Work())) }
-        close()
-        pulse.rest()
-        return
-      }
+    pulse.work()
+    return Self.houseMilliseconds
+  }
+
+  /// Does what is to be done next.
+  ///
+  /// - Returns: the milliseconds to wait for more; nil: that was the last.
+  func take(_ next: Committer.Next) -> UInt64? {
+    switch next {
+    case .work(let work):
+      commit(held.isEmpty ? work : takeHeld(with: work))
+      // A worker that is never idle keeps house, too.
+      if Monotonic.now >= nextHouse { keepHouse() }
+    case .idle: if held.isEmpty { keepHouse() } else { commit(takeHeld(with: Committer.Work())) }
+    case .closed:
+      if !held.isEmpty { commit(takeHeld(with: Committer.Work())) }
+      close()
+      pulse.rest()
+      return nil
     }
+    // It never waits for longer than half a second, so no step is one that takes any time.
+    pulse.work()
+    return held.isEmpty ? (hasHouseWork ? 0 : Self.houseMilliseconds) : min(backoff, Self.houseMilliseconds)
+  }
+
+  /// Commits jobs that have finished, and nothing else.
+  ///
+  /// - Returns: false if something else is to be done first.
+  func commitAtOnce(_ jobs: [Job]) -> Bool {
+    // An earlier commit failed: what it left comes first, and when is its own matter.
+    guard held.isEmpty else { return false }
+    var work = Committer.Work()
+    work.finished = jobs
+    commit(work)
+    return true
   }
 
   private func commit(_ work: Committer.Work) {
+    WorkerFailpoint.pass(.committing)
     batch.removeAll()
     recorded.removeAll(keepingCapacity: true)
     leaving.removeAll(keepingCapacity: true)

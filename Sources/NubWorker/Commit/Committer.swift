@@ -92,6 +92,9 @@ final class Committer: Sendable {
     }
   }
 
+  /// Whether somebody waits for a commit that has not begun.
+  var hasWork: Bool { inbox.withLock { $0.work.isUrgent } }
+
   var isClosed: Bool { inbox.withLock { $0.isClosed } }
 }
 

@@ -82,6 +82,9 @@ public struct WorkerConfiguration: Sendable {
   public var fleetHeartbeatMilliseconds: UInt64?
   /// CURVE for TCP endpoints; nil for plaintext.
   public var curve: CurveConfiguration?
+  /// For how long the door thread looks out for the answer of a lone job before it sleeps, microseconds; 0: not at all, as on a
+  /// machine with one processor. See docs/decisions/0405.
+  public var pollMicroseconds: UInt64 = 400
   /// Whether ``Worker/run()`` installs handlers for SIGTERM and SIGINT.
   public var handlesSignals = false
   public var logger = Logger(label: "nub.worker")
@@ -129,6 +132,8 @@ public struct WorkerConfiguration: Sendable {
     try check(
       (1...3_600_000).contains(stallMilliseconds),
       "stallMilliseconds is \(stallMilliseconds); 1 to 3600000 are allowed")
+    try check(
+      pollMicroseconds <= 100_000, "pollMicroseconds is \(pollMicroseconds); at most 100000 are allowed")
     try validateFleets()
     for endpoint in endpoints {
       do throws(SecurityError) {

@@ -58,6 +58,7 @@ final class FrontDesk {
   var cancels = PendingCancels()
   /// Questions that are looked up a part at a time.
   var searches = Searches()
+  var polling: AnswerPolling
   var phase = Phase.serving
   /// Whether new work is refused though the worker goes on.
   var isQuiet = false
@@ -93,6 +94,7 @@ final class FrontDesk {
     decoder = FrameDecoder(limits: protocolLimits)
     inbound = InboundMessage(
       maximumFrames: ProtocolLimits.frames + 1, maximumBytes: protocolLimits.messageBytes)
+    polling = AnswerPolling(limitMicroseconds: limits.pollMicroseconds)
     sender = ReplySender(worker: identity.name, engine: identity.engine)
     credit = Credit(maximumJobs: limits.maximumJobs, maximumBytes: limits.maximumBytes)
   }
@@ -120,7 +122,7 @@ final class FrontDesk {
         housekeep(now)
         nextHousekeeping = now + Milliseconds(limits.housekeepingMilliseconds)
       }
-      if !isBusy { try wait(now) }
+      if !isBusy, !polling.looksAgain(at: now, jobs: inFlight) { try wait(now) }
     }
   }
 
@@ -248,6 +250,8 @@ struct FrontDeskLimits: Sendable {
   /// Messages taken from one door before the others get their turn.
   var roundMessages = 256
   var housekeepingMilliseconds = 100
+  /// Microseconds to look out for the answer of a lone job before sleeping.
+  var pollMicroseconds: UInt64 = 0
   var resendMilliseconds = 5
   /// Replies for direct peers that do not read: how many, how many bytes, and for how long they are kept.
   var unsentReplies = 65_536

@@ -9,6 +9,8 @@ final class Lane {
   let index: Int
   let queue: WorkQueue
   let committer: Committer
+  /// What the lane commits through itself; nil: the committer does it all.
+  let turn: CommitTurn?
   let source: any LaneEngineSource
   let caps: LaneCaps
   let control: LaneControl
@@ -28,12 +30,14 @@ final class Lane {
   private var lastHandOver = Monotonic.now
 
   init(
-    index: Int, queue: WorkQueue, committer: Committer, source: any LaneEngineSource, caps: LaneCaps,
-    control: LaneControl, limits: LaneLimits, pulse: Pulse, health: Health = Health(), logger: Logger
+    index: Int, queue: WorkQueue, committer: Committer, turn: CommitTurn? = nil, source: any LaneEngineSource,
+    caps: LaneCaps, control: LaneControl, limits: LaneLimits, pulse: Pulse, health: Health = Health(),
+    logger: Logger
   ) {
     self.index = index
     self.queue = queue
     self.committer = committer
+    self.turn = turn
     self.source = source
     self.caps = caps
     self.control = control
@@ -53,7 +57,7 @@ final class Lane {
       WorkerFailpoint.pass(.taken)
       if !batch.items.isEmpty { run(batch) }
       WorkerFailpoint.pass(.ran)
-      handOver()
+      endBatch()
       pulse.rest()
     }
     engine = nil
@@ -204,6 +208,18 @@ final class Lane {
     if now.microseconds(since: lastHandOver) > 2_000 { handOver() }
   }
 
+  /// Ends a batch. With nothing else to run, the lane commits few jobs itself: nobody would be quicker.
+  private func endBatch() {
+    if (1...Self.fewJobs).contains(finished.count), queue.isEmpty, let turn, turn.commitAtOnce(finished) {
+      finished.removeAll(keepingCapacity: true)
+    }
+    handOver()
+  }
+
+  /// Up to how many a lane commits itself: where more finish at once, others are to follow, and the lane is wanted for them.
+  private static let fewJobs = 4
+
+  /// Hands what has finished to the committer.
   func handOver() {
     lastHandOver = Monotonic.now
     guard !finished.isEmpty else { return }

@@ -86,7 +86,10 @@ final class WorkQueue: Sendable {
     state.withLock { $0.scheduler.levels(at: Monotonic.now.microseconds) }
   }
 
-  /// Lanes that have work.
+  /// Whether nothing waits.
+  var isEmpty: Bool { state.withLock { $0.scheduler.isEmpty } }
+
+  /// Lanes that have no work.
   func idleLanes() -> Int { state.withLock { $0.idleLanes } }
 
   /// Ends every ``take(preferring:)``, now and later.
