@@ -169,6 +169,7 @@ let package = Package(
       ],
       exclude: ["Guests"]
     ),
+    .testTarget(name: "NubBenchTests", dependencies: ["NubBench"]),
     .testTarget(name: "NubGuestTests", dependencies: ["NubGuest", "NubABI", "NubCap", "CNubABI"]),
     .testTarget(
       name: "NubGuestBuildTests",
