@@ -86,6 +86,9 @@ struct WorkerSettings: Configurable {
     .integer(
       "max-run", \.worker.maximumRunMilliseconds, 1...86_400_000, value: "milliseconds",
       "The longest that a job may run, whatever it asks for."),
+    .integer(
+      "poll", \.worker.pollMicroseconds, 0...100_000, value: "microseconds",
+      "Look out for the answer of a lone job for this long before sleeping; 0 saves CPU and costs latency."),
     .text(
       "crash-dumps", \.worker.crashDumpPath, value: "folder", completion: .directory,
       "Write a core file here when a guest faults (see docs/debugging.md)."),
