@@ -46,6 +46,7 @@ public final class Worker: Sendable {
   /// - Throws: ``WorkerError`` if the store, a door or the first sandbox cannot be opened.
   public func run(onReady: ([String]) -> Void = { _ in }) throws(WorkerError) {
     let source = try SandboxEngineSource(configuration)
+    try source.proveOne(configuration.logger)
     let store = try openStore()
     let service = WorkerService(
       configuration, wakeup: wakeup, request: request, store: store, source: source, health: health,

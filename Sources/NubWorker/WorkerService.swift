@@ -72,6 +72,7 @@ struct WorkerService: ~Copyable {
       fleets = try Fleets.start(configuration, context: context, curve: curve)
     } catch {
       queue.close()
+      source.close()
       threads.joinLanes()
       committer.close()
       threads.joinCommitter()
@@ -101,6 +102,7 @@ struct WorkerService: ~Copyable {
     // From here on it waits for the others.
     pulses.door.rest()
     queue.close()
+    source.close()
     // Nothing runs any more unless the end was forced.
     while control.stop() { usleep(5_000) }
     threads.joinLanes()
@@ -169,6 +171,7 @@ struct WorkerService: ~Copyable {
       }
     } catch {
       queue.close()
+      source.close()
       threads.joinLanes()
       committer.close()
       threads.joinCommitter()

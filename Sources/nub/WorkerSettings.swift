@@ -76,6 +76,9 @@ struct WorkerSettings: Configurable {
       "full: a reply survives a power cut. normal: it survives the worker's death."),
     .integer(
       "lanes", \.worker.lanes, 1...1_024, default: "one for each processor", "Threads that run sandboxes."),
+    .integer(
+      "max-sandboxes", \.worker.maximumSandboxes, 1...100_000, default: "four for each lane",
+      "Sandboxes in all: what lanes leave over is kept warm, or kept for tenants that come back."),
     .choice("engine", \.worker.engine, "kvm, or inprocess: WITHOUT isolation, for development only."),
     .text(
       "guest", \.worker.guestPath, completion: .file, default: "nub's",

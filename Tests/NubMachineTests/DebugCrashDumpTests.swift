@@ -63,8 +63,10 @@ import Testing
     var sandbox = try Support.sandbox()
     let handle = sandbox.interruptHandle
     let outcome = Mutex<Result<CrashDump, MachineError>?>(nil)
+    let isInside = Atomic(false)
     let asker = Thread {
-      while !handle.isRunning { sched_yield() }
+      // A call is under way a moment before the guest has been entered for it.
+      while !isInside.load(ordering: .acquiring) { sched_yield() }
       handle.requestCrashDump(to: path) { result in
         outcome.withLock { $0 = result }
         handle.interrupt()
@@ -72,7 +74,20 @@ import Testing
     }
     asker.start()
     // The guest spins until the dump is there; only then is it interrupted.
-    let code = Support.code { _ = try sandbox.call(FunctionID.spin, Support.bytes(of: UInt64(0))) }
+    let forever = Support.bytes(of: UInt64(0))
+    var code: MachineError.Code?
+    forever.withUnsafeBytes { forever in
+      let calls = [
+        GuestCall(function: FunctionID.echo, payload: forever),
+        GuestCall(function: FunctionID.spin, payload: forever),
+      ]
+      calls.withUnsafeBufferPointer { calls in
+        sandbox.runBatch(calls) { index, outcome, _ in
+          if index == 0 { isInside.store(true, ordering: .releasing) }
+          if case .failed(let error) = outcome { code = error.code }
+        }
+      }
+    }
     #expect(code == .cancelled)
     let dump = try #require(try outcome.withLock { try $0?.get() })
     let said = try GDB.run([try folder.image(), dump.path], ["bt", "x/i $rip"])

@@ -98,6 +98,24 @@ import Testing
     #expect(try sandbox.call(FunctionID.echo, [9, 8, 7, 6]) == [9, 8, 7, 6])
   }
 
+  @Test func aRestoreUndoesWhatGDBWroteIntoCode() throws {
+    var sandbox = try Self.template.get().makeSandbox()
+    let server = try DebugServer()
+    try sandbox.attach(server)
+    // `mov $77, %eax; ret` in the place of the function: it answers with the status 77.
+    _ = try debug(
+      &sandbox, server,
+      [
+        "break *nub_fn_16_counter", "set var *(unsigned long *)&nub_fn_16_counter = 0xc30000004db8",
+        "delete", "detach",
+      ]
+    ) { (sandbox: inout Sandbox) throws in
+      #expect(Support.code { _ = try sandbox.call(FunctionID.counter) } == .guestError(status: 77))
+    }
+    try sandbox.restore()
+    #expect(try Support.u64(sandbox.call(FunctionID.counter)) == [1])
+  }
+
   @Test func ctrlCStopsARunningGuestAndKillEndsIt() throws {
     var sandbox = try Self.template.get().makeSandbox()
     let server = try DebugServer()

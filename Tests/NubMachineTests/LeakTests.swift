@@ -81,8 +81,13 @@ import Testing
       #expect(Support.isSame(answer, large))
     }
     guard case .machine(let machine) = sandbox.body else { return }
-    var resident = [UInt8](repeating: 0, count: machine.hostArea.size / 4096)
-    #expect(mincore(machine.hostArea.base, machine.hostArea.size, &resident) == 0)
-    #expect(resident.reduce(0) { $0 + Int($1 & 1) } <= 260)
+    func resident(_ start: UnsafeMutableRawPointer, _ size: Int) -> Int {
+      var pages = [UInt8](repeating: 0, count: size / 4096)
+      #expect(mincore(start, size, &pages) == 0)
+      return pages.reduce(0) { $0 + Int($1 & 1) }
+    }
+    #expect(resident(machine.hostArea.base, machine.hostArea.size) <= 260)
+    let area = try #require(sandbox.areas.result.baseAddress)
+    #expect(resident(area, sandbox.areas.result.count) <= 260)
   }
 }

@@ -60,22 +60,63 @@ import Testing
     var state = Self.state(warm: 0, maximum: 2)
     for item in [1, 2] {
       guard case .making = state.take(tenant: Int64(item), fresh: false) else { return #expect(Bool(false)) }
-      state.granted(true)
+      state.granted()
     }
     state.give(1, tenant: 1, isPoisoned: false)
     state.give(2, tenant: 2, isPoisoned: false)
     guard case .restoring(let item) = state.take(tenant: 3, fresh: false) else { return #expect(Bool(false)) }
     #expect(item == 1)
-    state.granted(true)
+    state.granted()
     #expect(state.total == 2)
   }
 
-  @Test func whenAllAreTakenTheCallerHearsSo() {
+  @Test func aCallerThatGetsNoneHearsWhy() {
     var state = Self.state(warm: 0, maximum: 1)
     guard case .making = state.take(tenant: 1, fresh: false) else { return #expect(Bool(false)) }
+    guard case .pending = state.take(tenant: 2, fresh: false) else { return #expect(Bool(false)) }
+    state.failed(now: 0)
+    guard case .failing = state.take(tenant: 2, fresh: false, now: 0) else { return #expect(Bool(false)) }
+    guard case .making = state.take(tenant: 2, fresh: false, now: state.retryAt) else {
+      return #expect(Bool(false))
+    }
+    state.granted()
     guard case .exhausted = state.take(tenant: 2, fresh: false) else { return #expect(Bool(false)) }
-    state.granted(false)
+  }
+
+  @Test func whereNoneCanBeMadeThoseThatThereAreGoRound() {
+    var state = Self.state(warm: 0, maximum: 4)
+    guard case .making = state.take(tenant: 1, fresh: false) else { return #expect(Bool(false)) }
+    state.granted()
+    state.give(1, tenant: 1, isPoisoned: false)
     guard case .making = state.take(tenant: 2, fresh: false) else { return #expect(Bool(false)) }
+    state.failed(now: 0)
+    guard case .restoring(1) = state.take(tenant: 2, fresh: false, now: 0) else {
+      return #expect(Bool(false))
+    }
+  }
+
+  @Test func warmOnesBeyondTheReclaimTargetCostNobodyItsState() {
+    var state = PoolState<Int>(warmTarget: 2, reclaimTarget: 1, maximum: 4)
+    var next = 1
+    for tenant in 1...4 as ClosedRange<Int64> {
+      guard case .making = state.take(tenant: tenant, fresh: false) else { return #expect(Bool(false)) }
+      state.granted()
+    }
+    for tenant in 1...4 as ClosedRange<Int64> { state.give(Int(tenant), tenant: tenant, isPoisoned: false) }
+    Self.settle(&state, next: &next)
+    #expect(state.warm == [1001])
+    #expect(state.idle.map(\.tenant) == [2, 3, 4])
+  }
+
+  @Test func whatATenantHasNoUseForIsTheFirstToBeRestored() {
+    var state = Self.state(warm: 0, maximum: 2)
+    for tenant in 1...2 as ClosedRange<Int64> {
+      guard case .making = state.take(tenant: tenant, fresh: false) else { return #expect(Bool(false)) }
+      state.granted()
+    }
+    state.give(1, tenant: 1, isPoisoned: false)
+    state.give(2, tenant: 2, isPoisoned: false, keepsState: false)
+    guard case .restoring(2) = state.take(tenant: 3, fresh: false) else { return #expect(Bool(false)) }
   }
 
   @Test func aPoisonedOneIsDroppedAndReplaced() {
@@ -135,15 +176,16 @@ import Testing
           out.append((item, tenant))
         case .restoring(let item):
           #expect(owner[item] != nil)
-          state.granted(true)
+          state.granted()
           owner[item] = tenant
           out.append((item, tenant))
         case .making:
-          state.granted(true)
+          state.granted()
           owner[next] = tenant
           out.append((next, tenant))
           next += 1
         case .exhausted: #expect(out.count == 5)
+        case .pending, .failing: Issue.record("nothing is being made, and nothing has failed")
         }
       case 2 where !out.isEmpty:
         let (item, tenant) = out.remove(at: Int.random(in: 0..<out.count, using: &random))

@@ -133,17 +133,22 @@ private final class ScriptedSource: LaneEngineSource {
   let image: ImageRecord? = nil
   let functions: [(id: UInt32, name: String)] = []
 
-  func makeEngine(caps: any CapSupply) throws(EngineError) -> any LaneEngine {
+  func take(_ tenant: TenantSlot, fresh: Bool, caps: any CapSupply) throws(EngineError) -> any LaneEngine {
     guard let play = script.withLock({ $0.isEmpty ? nil : $0.removeFirst() }) else {
       throw EngineError(code: .unavailable, message: "the script is over")
     }
     return ScriptedEngine(play)
   }
+
+  func give(_ engine: any LaneEngine, of tenant: TenantSlot, _ disposal: EngineDisposal) {}
+  func waitForChange() {}
+  func close() {}
 }
 
 private final class ScriptedEngine: LaneEngine {
   let sandboxID: UInt64 = 1
   private(set) var isPoisoned = false
+  private(set) var isPristine = true
   let interrupt: @Sendable () -> Void = {}
   private let play: PutFaultTests.Play
 
@@ -152,6 +157,7 @@ private final class ScriptedEngine: LaneEngine {
   }
 
   func run(_ calls: UnsafeBufferPointer<EngineCall>, deliver: (Int, consuming EngineResult, UInt32) -> Void) {
+    isPristine = false
     for index in calls.indices { deliver(index, .returned([UInt8](calls[index].payload)), 1) }
   }
 
@@ -168,7 +174,6 @@ private final class ScriptedEngine: LaneEngine {
   }
 
   func holds(_ hash: CapHash) -> Bool { false }
-  func restore() throws(EngineError) {}
 }
 
 extension UnsafeMutableRawBufferPointer {

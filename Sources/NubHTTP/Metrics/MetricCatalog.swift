@@ -56,6 +56,9 @@ enum MetricCatalog {
     "nub_guest_cancellations_total": Entry(help: "Calls ended from outside, by reason."),
     "nub_guest_faults_total": Entry(help: "Sandboxes lost to what their guest did, by kind."),
     "nub_sandboxes": Entry(help: "Sandboxes that exist, by state."),
+    "nub_sandboxes_created_total": Entry(help: "Sandboxes made."),
+    "nub_sandboxes_restored_total": Entry(help: "Sandboxes put back to the state right after their start."),
+    "nub_sandbox_failures_total": Entry(help: "Sandboxes that could not be made."),
     "nub_host_function_duration_seconds": Entry(
       help: "Host functions called by guests.", bounds: shortDurations),
     "nub_host_function_errors_total": Entry(help: "Host functions that returned an error."),

@@ -32,7 +32,7 @@ final class DebugTarget: @unchecked Sendable {
     case kill
   }
 
-  private enum State: Equatable {
+  enum State: Equatable {
     case idle
     case held
     case running
@@ -43,10 +43,10 @@ final class DebugTarget: @unchecked Sendable {
   let machine: VirtualMachine
   private let handle: InterruptHandle
   private let condition = NSCondition()
-  private var state = State.idle
+  private(set) var state = State.idle
   private var wantsStop = false
   private var wantsKill = false
-  private var isStepping = false
+  private(set) var isStepping = false
   private var news: Stop?
   /// A debugger is connected.
   private var isConnected = false
@@ -54,13 +54,15 @@ final class DebugTarget: @unchecked Sendable {
   private var bell: Int32 = -1
 
   /// The registers at a stop, kept until the guest goes on.
-  private var registers: CoreRegisters?
-  private var exception: ProcessorException?
-  private var isChanged = false
+  var registers: CoreRegisters?
+  var exception: ProcessorException?
+  var isChanged = false
   /// The bytes that breakpoints stand for.
-  private var breakpoints: [UInt64: UInt8] = [:]
-  private let userCode: kvm_segment
-  private let userStack: kvm_segment
+  var breakpoints: [UInt64: UInt8] = [:]
+  /// What code that the debugger has changed was before, for a restore.
+  var originalCode: [UInt64: UInt8] = [:]
+  let userCode: kvm_segment
+  let userStack: kvm_segment
 
   /// - Parameter machine: at rest, at ring 3, as it is after its start.
   init(_ machine: VirtualMachine, _ handle: InterruptHandle) throws(MachineError) {
@@ -76,13 +78,13 @@ final class DebugTarget: @unchecked Sendable {
     userStack = special.ss
   }
 
-  private func locked<Value>(_ body: () throws(MachineError) -> Value) throws(MachineError) -> Value {
+  func locked<Value>(_ body: () throws(MachineError) -> Value) throws(MachineError) -> Value {
     condition.lock()
     defer { condition.unlock() }
     return try body()
   }
 
-  private func locked<Value>(_ body: () -> Value) -> Value {
+  func locked<Value>(_ body: () -> Value) -> Value {
     condition.lock()
     defer { condition.unlock() }
     return body()
@@ -176,8 +178,7 @@ final class DebugTarget: @unchecked Sendable {
   func disconnect() {
     condition.lock()
     defer { condition.unlock() }
-    for (address, byte) in breakpoints { _ = patch(address, byte) }
-    breakpoints = [:]
+    removeBreakpoints()
     isStepping = false
     if state == .held || state == .stopped, !hasFault { try? settle() }
     wantsStop = false
@@ -254,128 +255,6 @@ final class DebugTarget: @unchecked Sendable {
     // A full pipe has rung already.
     _ = unsafe write(bell, &ring, 1)
   }
-
-  // MARK: Registers and memory, while the guest is at rest
-
-  func readRegisters() throws(MachineError) -> CoreRegisters {
-    try locked { () throws(MachineError) in
-      var current = try currentRegisters()
-      // The debugger's own doing.
-      current.general.rflags &= ~trapFlag
-      return current
-    }
-  }
-
-  func change(_ body: (inout CoreRegisters) -> Bool) throws(MachineError) -> Bool {
-    try locked { () throws(MachineError) in
-      guard state == .held || state == .stopped else { return false }
-      var current = try currentRegisters()
-      guard body(&current) else { return false }
-      registers = current
-      isChanged = true
-      return true
-    }
-  }
-
-  private func currentRegisters() throws(MachineError) -> CoreRegisters {
-    if let registers { return registers }
-    let fresh = try machine.coreRegisters(exception)
-    registers = fresh
-    return fresh
-  }
-
-  private var trapFlag: UInt64 { 1 << 8 }
-
-  /// Puts the vCPU where the debugger left it: at ring 3, which it left for a stub, with the trap flag as the step wants it.
-  private func settle() throws(MachineError) {
-    let current = try currentRegisters()
-    try machine.completePendingExit()
-    var special = kvm_sregs()
-    try VirtualMachine.check(unsafe nub_kvm_get_sregs(machine.descriptor, &special), "KVM_GET_SREGS")
-    if special.ss.dpl != 3 {
-      special.cs = userCode
-      special.ss = userStack
-      try VirtualMachine.check(unsafe nub_kvm_set_sregs(machine.descriptor, &special), "KVM_SET_SREGS")
-    }
-    var general = kvm_regs(current.general)
-    general.rflags = isStepping ? general.rflags | trapFlag : general.rflags & ~trapFlag
-    try VirtualMachine.check(unsafe nub_kvm_set_regs(machine.descriptor, &general), "KVM_SET_REGS")
-    if isChanged {
-      var state = kvm_xsave()
-      unsafe withUnsafeMutableBytes(of: &state) { unsafe $0.copyBytes(from: current.extended.prefix(4096)) }
-      try VirtualMachine.check(unsafe nub_kvm_set_xsave(machine.descriptor, &state), "KVM_SET_XSAVE")
-    }
-    isChanged = false
-    exception = nil
-  }
-
-  /// Guest memory as the guest's own code sees it, breakpoints left out. As much as there is from `address` on.
-  func readMemory(_ address: UInt64, _ count: UInt64) -> [UInt8] {
-    locked {
-      guard state == .held || state == .stopped else { return [] }
-      var bytes: [UInt8] = []
-      while UInt64(bytes.count) < count {
-        let start = address &+ UInt64(bytes.count)
-        let page = min(count - UInt64(bytes.count), MemoryMap.pageSize - start % MemoryMap.pageSize)
-        guard let view = unsafe machine.guestBytes(at: start, count: page) else { break }
-        unsafe bytes.append(contentsOf: view)
-      }
-      for (place, byte) in breakpoints where place >= address && place - address < UInt64(bytes.count) {
-        bytes[Int(place - address)] = byte
-      }
-      return bytes
-    }
-  }
-
-  /// Changes guest memory, code included. False where part of it is not mapped.
-  func writeMemory(_ address: UInt64, _ bytes: [UInt8]) -> Bool {
-    locked {
-      guard state == .held || state == .stopped,
-        machine.template.space.locate(address, count: UInt64(bytes.count)) != nil
-      else { return false }
-      for (index, byte) in bytes.enumerated() {
-        let place = address + UInt64(index)
-        if breakpoints[place] != nil {
-          breakpoints[place] = byte
-        } else if !patch(place, byte) {
-          return false
-        }
-      }
-      return true
-    }
-  }
-
-  func insertBreakpoint(_ address: UInt64) -> Bool {
-    locked {
-      guard state == .held || state == .stopped else { return false }
-      if breakpoints[address] != nil { return true }
-      guard let place = machine.template.space.locate(address, count: 1), place.mapping.isExecutable,
-        let byte = unsafe machine.guestBytes(at: address, count: 1)?.first, patch(address, 0xcc)
-      else { return false }
-      breakpoints[address] = byte
-      return true
-    }
-  }
-
-  func removeBreakpoint(_ address: UInt64) -> Bool {
-    locked {
-      guard state == .held || state == .stopped else { return false }
-      guard let byte = breakpoints.removeValue(forKey: address) else { return true }
-      return patch(address, byte)
-    }
-  }
-
-  private func patch(_ address: UInt64, _ byte: UInt8) -> Bool {
-    guard let place = machine.template.space.locate(address, count: 1),
-      let view = unsafe machine.view(of: place.mapping)
-    else { return false }
-    unsafe view[Int(address - place.mapping.virtual)] = byte
-    if place.slot == .guest {
-      let page = UInt32(place.offset / MemoryMap.pageSize)
-      machine.debuggerWrites.withLock { _ = $0.insert(page) }
-    }
-    return true
-  }
 }
 
 /// Ends a target with its sandbox.
@@ -394,29 +273,5 @@ extension ProcessorException {
     case 17: 10
     default: 11
     }
-  }
-}
-
-extension kvm_regs {
-  init(_ general: GeneralRegisters) {
-    self.init()
-    rax = general.rax
-    rbx = general.rbx
-    rcx = general.rcx
-    rdx = general.rdx
-    rsi = general.rsi
-    rdi = general.rdi
-    rbp = general.rbp
-    rsp = general.rsp
-    r8 = general.r8
-    r9 = general.r9
-    r10 = general.r10
-    r11 = general.r11
-    r12 = general.r12
-    r13 = general.r13
-    r14 = general.r14
-    r15 = general.r15
-    rip = general.rip
-    rflags = general.rflags
   }
 }

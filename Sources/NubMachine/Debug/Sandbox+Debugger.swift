@@ -1,4 +1,7 @@
 extension Sandbox {
+  /// Whether ``attach(_:)`` has been called.
+  public var hasDebugger: Bool { debugTarget != nil }
+
   /// Lets a debugger attach to this sandbox through `server`. While none is connected, nothing changes; once one is, the
   /// guest stops for it, and deadlines count from when it last went on.
   ///

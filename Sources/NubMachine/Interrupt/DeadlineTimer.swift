@@ -13,7 +13,14 @@ final class DeadlineTimer: Sendable {
     weak var handle: InterruptHandle?
   }
 
-  private let handles = Mutex<[WeakHandle]>([])
+  private struct Handles {
+    var list: [WeakHandle] = []
+    /// How long the list may get before those of dropped sandboxes are taken out, so that a sandbox costs the same
+    /// however many there are.
+    var limit = 64
+  }
+
+  private let handles = Mutex(Handles())
   private let nextWake = Atomic<UInt64>(.max)
   private let bell = Bell()
   private let isStarted = Mutex(false)
@@ -21,9 +28,12 @@ final class DeadlineTimer: Sendable {
   private init() {}
 
   func register(_ handle: InterruptHandle) {
-    handles.withLock { list in
-      list.removeAll { $0.handle == nil }
-      list.append(WeakHandle(handle: handle))
+    handles.withLock { handles in
+      if handles.list.count >= handles.limit {
+        handles.list.removeAll { $0.handle == nil }
+        handles.limit = max(64, 2 * handles.list.count)
+      }
+      handles.list.append(WeakHandle(handle: handle))
     }
     let starts = isStarted.withLock { started in
       defer { started = true }
@@ -50,7 +60,7 @@ final class DeadlineTimer: Sendable {
       nextWake.store(.max, ordering: .sequentiallyConsistent)
       let now = monotonicNanoseconds()
       var earliest = UInt64.max
-      let alive = handles.withLock { list in list.compactMap { $0.handle } }
+      let alive = handles.withLock { $0.list.compactMap { $0.handle } }
       for handle in alive {
         let time = handle.wakeTime.load(ordering: .sequentiallyConsistent)
         if time <= now {
@@ -89,6 +99,11 @@ final class DeadlineTimer: Sendable {
   func ring() {
     unsafe nub_atomic_increment(count)
     _ = unsafe nub_futex_wake(count, 1)
+  }
+
+  func ringAll() {
+    unsafe nub_atomic_increment(count)
+    _ = unsafe nub_futex_wake(count, .max)
   }
 
   /// Returns when the bell has rung since `ticket`, or at `time` (monotonic nanoseconds), or now and then for nothing.

@@ -2,6 +2,7 @@ import CKVM
 import Glibc
 import NubABI
 import NubELF
+import Synchronization
 
 /// What all sandboxes of one image and one configuration have in common, made once: the open device, the layout, and a
 /// sealed memory file with descriptor tables, stubs, page tables and the image's code and constants.
@@ -17,6 +18,8 @@ public final class MachineTemplate: Sendable {
   /// For naming addresses in faults.
   let symbols: SymbolTable
   private let file: FileDescriptor
+  /// The state of a guest that has just got ready. The first sandbox's guest runs up to there; the others begin there.
+  let started = Mutex<Snapshot?>(nil)
 
   /// - Parameter interruptSignal: the signal that interrupts a running vCPU; nil takes the first real-time signal that
   ///   the application does not handle.

@@ -15,6 +15,8 @@ final class Snapshot: Sendable {
   /// Page numbers in the guest slot, ascending, and their contents one after the other.
   private let pages: [UInt32]
   private let contents: [UInt8]
+  /// Which of them are zero, as a new machine's are.
+  private let isZero: [Bool]
   private let hostWritten: [UInt32]
 
   private static let pageSize = Int(MemoryMap.pageSize)
@@ -61,6 +63,9 @@ final class Snapshot: Sendable {
       }
     }
     self.contents = contents
+    isZero = stride(from: 0, to: contents.count, by: Snapshot.pageSize).map { start in
+      contents[start..<(start + Snapshot.pageSize)].allSatisfy { $0 == 0 }
+    }
   }
 
   /// Puts the machine back into this state.
@@ -76,6 +81,23 @@ final class Snapshot: Sendable {
     }
     restorePages(bitmap, machine.guestArea)
 
+    try setRegisters(of: vcpu)
+  }
+
+  /// Puts a machine into this state that was made like the one it was taken of and has never run.
+  func start(_ machine: VirtualMachine) throws(MachineError) {
+    unsafe contents.withUnsafeBytes { source in
+      for (index, page) in pages.enumerated() where !isZero[index] {
+        unsafe machine.guestArea.bytes(at: UInt64(page) * MemoryMap.pageSize, count: MemoryMap.pageSize)?
+          .copyMemory(
+            from: UnsafeRawBufferPointer(
+              rebasing: source[(index * Snapshot.pageSize)..<((index + 1) * Snapshot.pageSize)]))
+      }
+    }
+    try setRegisters(of: machine.descriptor)
+  }
+
+  private func setRegisters(of vcpu: Int32) throws(MachineError) {
     var registers = registers
     var special = special
     var debug = debug

@@ -10,7 +10,10 @@ import Synchronization
 /// | `nub_guest_errors_total` | counter | `code`: 0 to 255, or `other` |
 /// | `nub_guest_cancellations_total` | counter | `reason`: `cancelled`, `deadline` |
 /// | `nub_guest_faults_total` | counter | `kind`: `fault`, `abort`, `protocol` |
-/// | `nub_sandboxes` | meter | `state`: `in_service`, `poisoned` |
+/// | `nub_sandboxes` | meter | `state`: `in_service` (with a lane, or whoever made it), `warm`, `idle`, `poisoned` |
+/// | `nub_sandboxes_created_total` | counter | |
+/// | `nub_sandboxes_restored_total` | counter | |
+/// | `nub_sandbox_failures_total` | counter | | none could be made |
 /// | `nub_host_function_duration_seconds` | timer | `function`: a registered name, or `unknown` |
 /// | `nub_host_function_errors_total` | counter | `function` |
 ///
@@ -36,11 +39,14 @@ final class MachineMetrics: Sendable {
   private let faults: Counter
   private let aborts: Counter
   private let violations: Counter
-  private let inService: Meter
-  private let poisoned: Meter
+  private let created: Counter
+  private let restored: Counter
+  private let creationFailures: Counter
+  /// By ``SandboxStanding``.
+  private let standings: [Meter]
   private let errors = Mutex<[UInt32: Counter]>([:])
   private let hostFunctions = Mutex<[String: HostFunction]>([:])
-  private let sandboxes = Mutex<(inService: Int, poisoned: Int)>((0, 0))
+  private let sandboxes = Mutex<[Int]>([Int](repeating: 0, count: SandboxStanding.allCases.count))
 
   init(factory: any MetricsFactory) {
     self.factory = factory
@@ -54,8 +60,14 @@ final class MachineMetrics: Sendable {
     faults = counter("nub_guest_faults_total", "kind", "fault")
     aborts = counter("nub_guest_faults_total", "kind", "abort")
     violations = counter("nub_guest_faults_total", "kind", "protocol")
-    inService = Meter(label: "nub_sandboxes", dimensions: [("state", "in_service")], factory: factory)
-    poisoned = Meter(label: "nub_sandboxes", dimensions: [("state", "poisoned")], factory: factory)
+    created = Counter(label: "nub_sandboxes_created_total", dimensions: [], factory: factory)
+    restored = Counter(label: "nub_sandboxes_restored_total", dimensions: [], factory: factory)
+    creationFailures = Counter(label: "nub_sandbox_failures_total", dimensions: [], factory: factory)
+    standings = SandboxStanding.allCases.map {
+      Meter(label: "nub_sandboxes", dimensions: [("state", $0.label)], factory: factory)
+    }
+    // A state that no sandbox has been in yet is zero, not unknown.
+    for meter in standings { meter.set(0) }
   }
 
   /// A call has a result.
@@ -110,14 +122,42 @@ final class MachineMetrics: Sendable {
     if status != 0 { metrics.errors.increment() }
   }
 
-  /// Sandboxes came, went, or changed.
-  func sandboxes(inService first: Int, poisoned second: Int) {
+  /// A sandbox is ready.
+  func sandboxCreated() { created.increment() }
+  /// A sandbox is as good as new again.
+  func sandboxRestored() { restored.increment() }
+  /// A pool could not make a sandbox.
+  func creationFailed() { creationFailures.increment() }
+
+  /// A sandbox came, went, or changed.
+  func sandbox(from old: SandboxStanding?, to new: SandboxStanding?) {
     // Set under the lock, so that the last value that a meter gets is the last one that there was.
-    sandboxes.withLock { count in
-      count.inService += first
-      count.poisoned += second
-      inService.set(count.inService)
-      poisoned.set(count.poisoned)
+    sandboxes.withLock { counts in
+      for (standing, step) in [(old, -1), (new, 1)] {
+        guard let index = standing?.rawValue else { continue }
+        counts[index] += step
+        standings[index].set(counts[index])
+      }
+    }
+  }
+}
+
+/// What a sandbox is there for at the moment.
+enum SandboxStanding: Int, CaseIterable, Sendable {
+  /// With a lane, or with whoever made it.
+  case inService
+  /// In a pool, nobody's.
+  case warm
+  /// In a pool, with the state of the tenant that used it last.
+  case idle
+  case poisoned
+
+  var label: String {
+    switch self {
+    case .inService: "in_service"
+    case .warm: "warm"
+    case .idle: "idle"
+    case .poisoned: "poisoned"
     }
   }
 }
@@ -125,20 +165,18 @@ final class MachineMetrics: Sendable {
 /// One sandbox's share of `nub_sandboxes`, from its making to its end.
 struct SandboxCensus: ~Copyable {
   private let metrics: MachineMetrics
-  private var isPoisoned = false
+  private(set) var standing = SandboxStanding.inService
 
   init(_ metrics: MachineMetrics) {
     self.metrics = metrics
-    metrics.sandboxes(inService: 1, poisoned: 0)
+    metrics.sandbox(from: nil, to: .inService)
   }
 
-  mutating func set(isPoisoned new: Bool) {
-    guard new != isPoisoned else { return }
-    isPoisoned = new
-    metrics.sandboxes(inService: new ? -1 : 1, poisoned: new ? 1 : -1)
+  mutating func set(_ new: SandboxStanding) {
+    guard new != standing else { return }
+    metrics.sandbox(from: standing, to: new)
+    standing = new
   }
 
-  deinit {
-    metrics.sandboxes(inService: isPoisoned ? 0 : -1, poisoned: isPoisoned ? -1 : 0)
-  }
+  deinit { metrics.sandbox(from: standing, to: nil) }
 }

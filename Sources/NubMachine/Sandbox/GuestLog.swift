@@ -18,34 +18,21 @@ struct GuestLog: Sendable {
 
   /// Reads what the guest wrote since the last exit and counts `log_drained` up, so that the guest starts afresh.
   mutating func drain(_ areas: SharedAreas, sandbox: UInt64, to logger: Logger) {
-    let header = unsafe areas.log.loadUnaligned(as: nub_log_area.self)
-    guard header.length > 0 || header.dropped != droppedByGuest else { return }
-    let headerSize = MemoryLayout<nub_log_area>.size
-    let end = unsafe min(UInt64(areas.log.count - headerSize), header.length)
-    var position: UInt64 = 0
-    let recordSize = UInt64(MemoryLayout<nub_log_record>.size)
-    while end - position >= recordSize {
-      let at = headerSize + Int(position)
-      let record = unsafe areas.log.loadUnaligned(fromByteOffset: at, as: nub_log_record.self)
-      let needed = recordSize + UInt64(record.source_length) + UInt64(record.message_length)
-      // A record that does not fit ends the reading: the guest is lying, and only its own log suffers.
-      guard UInt64(record.length) >= needed, UInt64(record.length) <= end - position,
-        record.message_length <= NUB_LOG_MESSAGE_MAX
-      else { break }
-      if takeToken() {
-        let source = unsafe text(areas.log, at + Int(recordSize), Int(record.source_length))
-        let message = unsafe text(
-          areas.log, at + Int(recordSize) + Int(record.source_length), Int(record.message_length))
-        let level = Logger.Level.allCases[min(Int(record.level), Logger.Level.allCases.count - 1)]
-        logger.log(
-          level: level, "\(message)",
-          metadata: ["sandbox": "\(sandbox)", "guest_source": "\(source)"], source: "guest")
-      } else {
+    var reader = unsafe GuestLogReader(areas.log)
+    guard !reader.isEmpty || reader.dropped != droppedByGuest else { return }
+    while let record = unsafe reader.next(in: areas.log) {
+      guard takeToken() else {
         suppressed += 1
+        continue
       }
-      position += UInt64(record.length)
+      let level = Logger.Level.allCases[min(Int(record.level), Logger.Level.allCases.count - 1)]
+      logger.log(
+        level: level, "\(unsafe GuestLogReader.text(areas.log, record.message))",
+        metadata: [
+          "sandbox": "\(sandbox)", "guest_source": "\(unsafe GuestLogReader.text(areas.log, record.source))",
+        ], source: "guest")
     }
-    report(dropped: header.dropped, sandbox: sandbox, to: logger)
+    report(dropped: reader.dropped, sandbox: sandbox, to: logger)
     unsafe areas.host.pointee.log_drained &+= 1
     // The guest resets the length before its next record; doing it here as well makes an idle guest's area read as empty.
     unsafe areas.log.storeBytes(of: 0, as: UInt64.self)
@@ -59,12 +46,6 @@ struct GuestLog: Sendable {
       "guest log records were dropped",
       metadata: ["sandbox": "\(sandbox)", "by_guest": "\(fresh)", "by_rate_limit": "\(suppressed)"])
     suppressed = 0
-  }
-
-  private func text(_ bytes: UnsafeMutableRawBufferPointer, _ start: Int, _ count: Int) -> String {
-    // Control characters could forge lines in a terminal or a log file.
-    let clean = unsafe bytes[start..<(start + count)].map { $0 < 32 || $0 == 127 ? UInt8(ascii: " ") : $0 }
-    return String(decoding: clean, as: UTF8.self)
   }
 
   private mutating func takeToken() -> Bool {

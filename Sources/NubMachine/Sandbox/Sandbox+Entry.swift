@@ -3,10 +3,7 @@ import NubABI
 
 /// One entry of the guest: from the request area being full to every result being out, or to the failure that ended it.
 struct EntryState {
-  /// Results that have been read and handed on.
-  var delivered = 0
-  /// Where the next result begins in the result area.
-  var position = 0
+  var results: ResultReader
   /// Why the entry must end.
   var error: MachineError?
   var isDone = false
@@ -14,6 +11,14 @@ struct EntryState {
   var callSeen: UInt64 = 0
   var callSeenIndex = 0
   var observation: EntryObservation
+
+  init(results: ResultReader, observation: EntryObservation) {
+    self.results = results
+    self.observation = observation
+  }
+
+  /// Results that have been read and handed on.
+  var delivered: Int { results.count }
 }
 
 extension Sandbox {
@@ -26,7 +31,9 @@ extension Sandbox {
     sequence = sequence == .max ? 1 : sequence + 1
     unsafe areas.host.pointee.sequence = sequence
     unsafe areas.host.pointee.drained = 0
-    var state = EntryState(observation: EntryObservation(template.metrics))
+    var state = EntryState(
+      results: ResultReader(calls: count, maximumLength: template.configuration.maximumResult),
+      observation: EntryObservation(template.metrics))
     _ = handle.begin()
     let batch = unsafe Batch(calls: calls, first: first, count: count)
     template.spans.entry(sandbox: id, function: unsafe calls[first].function, count: count) {
@@ -39,7 +46,7 @@ extension Sandbox {
     let asked = handle.end()
     handle.refuseDumpRequests()
     log.drain(areas, sandbox: id, to: template.logger)
-    releaseLargeAreas()
+    releaseLargeAreas(resultHighWater: state.results.highWater)
     if state.error == nil, !state.isDone { state.error = cancellation(asked) }
     if let error = state.error { recordCrash(error) }
     state.observation.end(state.error)
@@ -124,16 +131,27 @@ extension Sandbox {
     }
   }
 
+  /// In this process nothing can be stopped: a call that was late is found late when it has ended.
   private mutating func runInProcess(
     _ guest: InProcessGuest, _ batch: Batch, _ state: inout EntryState, _ deliver: Deliver
   ) {
+    let deadline = batch.deadline(0)
+    let began = deadline == nil ? 0 : monotonicNanoseconds()
     withoutActuallyEscaping(deliver) { deliver in
+      let judge: Deliver = { index, outcome, microseconds in
+        guard let deadline, monotonicNanoseconds() &- began >= deadline else {
+          return deliver(index, outcome, microseconds)
+        }
+        let late = MachineError(
+          .deadlineExceeded, "the call ran longer than its deadline of \(deadline / 1_000_000) ms")
+        deliver(index, .failed(late), microseconds)
+      }
       unsafe withUnsafeMutablePointer(to: &self) { sandbox in
         unsafe withUnsafeMutablePointer(to: &state) { state in
           // Both pointers are used only while runBatch runs, on this thread.
           guest.runBatch { reason in
             guard unsafe state.pointee.error == nil else { return }
-            unsafe sandbox.pointee.answerDoorbell(reason, batch, &state.pointee, deliver)
+            unsafe sandbox.pointee.answerDoorbell(reason, batch, &state.pointee, judge)
           }
         }
       }
@@ -158,11 +176,12 @@ extension Sandbox {
       }
       state.isDone = true
     case NUB_DOORBELL_DRAIN:
-      guard state.position > 0 else {
-        state.error = MachineError(.protocolViolation, "the guest asks for a drain of an empty result area")
+      do throws(MachineError) {
+        try state.results.drain()
+      } catch {
+        state.error = error
         return
       }
-      state.position = 0
       unsafe areas.host.pointee.drained = UInt32(state.delivered)
     case NUB_DOORBELL_HOST_CALL:
       answerHostCall(&state)
@@ -178,40 +197,20 @@ extension Sandbox {
   private mutating func collect(_ batch: Batch, _ state: inout EntryState, _ deliver: Deliver) {
     // What an earlier batch left there counts for nothing.
     guard unsafe areas.control.pointee.sequence == sequence else { return }
-    let published = unsafe Int(areas.control.pointee.published)
-    guard published <= batch.count else {
-      state.error = MachineError(
-        .protocolViolation, "the guest published \(published) results for \(batch.count) calls")
-      return
-    }
-    let headerSize = MemoryLayout<nub_result>.size
-    while state.delivered < published {
-      guard unsafe headerSize <= areas.result.count - state.position else {
-        state.error = MachineError(.protocolViolation, "a result begins outside the result area")
-        return
+    let published = unsafe areas.control.pointee.published
+    let tscKilohertz = unsafe areas.host.pointee.tsc_khz
+    do throws(MachineError) {
+      while let entry = unsafe try state.results.next(in: areas.result, published: published) {
+        let header = entry.header
+        let bytes = unsafe [UInt8](areas.result[entry.bytes])
+        state.observation.result(status: header.status, cycles: header.cycles, tscKilohertz: tscKilohertz)
+        deliver(
+          batch.first + state.delivered - 1,
+          header.status == 0 ? .returned(bytes) : .guestError(status: header.status, detail: bytes),
+          UInt32(clamping: header.cycles / max(tscKilohertz / 1000, 1)))
       }
-      let header = unsafe areas.result.loadUnaligned(fromByteOffset: state.position, as: nub_result.self)
-      let length = Int(header.length)
-      let start = state.position + headerSize
-      guard header.index == UInt32(state.delivered), UInt64(length) <= template.configuration.maximumResult,
-        unsafe length <= areas.result.count - start
-      else {
-        state.error = MachineError(
-          .protocolViolation,
-          "result \(state.delivered) has index \(header.index) and \(length) bytes at \(start)")
-        return
-      }
-      let bytes = unsafe [UInt8](areas.result[start..<(start + length)])
-      let index = batch.first + state.delivered
-      // Counted before it is delivered, so that no path can deliver it twice.
-      state.delivered += 1
-      state.position = start + ((length + 15) & ~15)
-      let microseconds = unsafe UInt32(clamping: header.cycles / max(areas.host.pointee.tsc_khz / 1000, 1))
-      unsafe state.observation.result(
-        status: header.status, cycles: header.cycles, tscKilohertz: areas.host.pointee.tsc_khz)
-      deliver(
-        index, header.status == 0 ? .returned(bytes) : .guestError(status: header.status, detail: bytes),
-        microseconds)
+    } catch {
+      state.error = error
     }
   }
 
@@ -283,8 +282,12 @@ extension Sandbox {
   }
 
   /// Gives back what a large message made resident, so that one of 16 MiB does not stay in every sandbox for good.
-  private mutating func releaseLargeAreas() {
+  private mutating func releaseLargeAreas(resultHighWater: Int) {
     let keep = 1 << 20
+    // Between batches nothing of the guest's lies in the result area.
+    if resultHighWater > keep {
+      unsafe discardPages(UnsafeMutableRawBufferPointer(rebasing: areas.result[keep...]))
+    }
     guard requestHighWater > keep || responseHighWater > keep else { return }
     if requestHighWater > keep {
       unsafe discardPages(UnsafeMutableRawBufferPointer(rebasing: areas.request[keep...]))

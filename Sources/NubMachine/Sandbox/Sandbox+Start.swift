@@ -1,13 +1,25 @@
 import CNubABI
 import NubABI
+import Synchronization
 
 extension Sandbox {
-  /// Runs the guest from its entry point to its first doorbell, reads once what it says about itself, and keeps that
-  /// state to return to.
+  /// Brings the guest to its first doorbell, reads once what it says about itself, and keeps that state to return to.
+  ///
+  /// All sandboxes of a template would do the same up to there, so only the first one does, and the others begin with the
+  /// state that it had: that spares an entry of the VM, and they share the memory of it.
   mutating func start() throws(MachineError) {
-    if case .machine(let machine) = body { try runUntilReady(machine) }
+    guard case .machine(let machine) = body else { return try readBootInfo() }
+    if let started = machine.template.started.withLock({ $0 }) {
+      try started.start(machine)
+      try readBootInfo()
+      pristine = started
+      return
+    }
+    try runUntilReady(machine)
     try readBootInfo()
-    if case .machine(let machine) = body { pristine = try Snapshot(of: machine) }
+    let snapshot = try Snapshot(of: machine)
+    machine.template.started.withLock { $0 = $0 ?? snapshot }
+    pristine = snapshot
   }
 
   private func runUntilReady(_ machine: VirtualMachine) throws(MachineError) {
@@ -69,6 +81,7 @@ extension Sandbox {
       guard let pristine else { throw MachineError(.poisoned, "the sandbox never started") }
       debugTarget?.willUse()
       defer { debugTarget?.didUse() }
+      debugTarget?.undoCodeWrites()
       do throws(MachineError) {
         try pristine.restore(machine)
       } catch {
@@ -82,6 +95,7 @@ extension Sandbox {
     clearHostArea()
     log = GuestLog()
     poison = nil
+    template.metrics.sandboxRestored()
   }
 
   /// Wipes what the host itself wrote for the guest.

@@ -27,9 +27,14 @@ public struct Sandbox: ~Copyable, @unchecked Sendable {
   public internal(set) var lastCrashDump: CrashDump?
   /// Why the sandbox refuses calls; nil while it does not.
   public internal(set) var poison: MachineError? {
-    didSet { census.set(isPoisoned: poison != nil) }
+    didSet { census.set(poison == nil ? .inService : .poisoned) }
   }
   private var census: SandboxCensus
+  /// What it counts as in `nub_sandboxes`; a pool says so.
+  var standing: SandboxStanding {
+    get { census.standing }
+    set { census.set(newValue) }
+  }
 
   var body: Body
   let areas: SharedAreas
@@ -82,6 +87,9 @@ public struct Sandbox: ~Copyable, @unchecked Sendable {
 
   /// True after a failure that leaves the guest in an unknown state. A poisoned sandbox refuses calls.
   public var isPoisoned: Bool { poison != nil }
+
+  /// True while no call has run in it since it was started or restored.
+  public var isPristine: Bool { sequence == 0 }
 
   public var engine: Engine { template.engine }
 
@@ -161,7 +169,9 @@ public struct Sandbox: ~Copyable, @unchecked Sendable {
     let headerSize = MemoryLayout<nub_request>.size
     var position = 0
     var count = 0
-    for index in first..<calls.count {
+    // In this process deadlines are looked at between entries, so each call gets one.
+    let end = template.engine == .inProcess ? first + 1 : calls.count
+    for index in first..<end {
       let call = unsafe calls[index]
       let length = unsafe call.payload.count
       guard UInt64(length) <= template.configuration.maximumRequest,

@@ -63,6 +63,7 @@ public final class SandboxTemplate: Sendable {
   public func makeSandbox() throws(MachineError) -> Sandbox {
     var sandbox = try Sandbox(unstarted: self)
     try sandbox.start()
+    metrics.sandboxCreated()
     return sandbox
   }
 }

@@ -53,6 +53,9 @@ public struct WorkerConfiguration: Sendable {
   public var guestPath: String?
   /// Threads that run sandboxes, one each.
   public var lanes: Int
+  /// Sandboxes in all, at least one for each lane; nil for four for each lane. What lanes leave over waits for tenants: some
+  /// warm and nobody's, the others with the state of the tenant that used them last, the longest unused of which goes first.
+  public var maximumSandboxes: Int?
   /// Jobs that may be in the worker at once.
   public var maximumJobs = 4_096
   /// Bytes that those may hold.
@@ -110,6 +113,12 @@ public struct WorkerConfiguration: Sendable {
       debuggerPort == nil || (lanes == 1 && engine == .kvm),
       "debuggerPort needs one lane and the engine kvm; there are \(lanes) lanes")
     try check((1...1_024).contains(lanes), "lanes is \(lanes); 1 to 1024 are allowed")
+    if let maximumSandboxes {
+      try check(
+        (lanes...100_000).contains(maximumSandboxes),
+        "maximumSandboxes is \(maximumSandboxes); at least one for each of the \(lanes) lanes, at most 100000"
+      )
+    }
     try check((1...1 << 20).contains(maximumJobs), "maximumJobs is \(maximumJobs); 1 to 1048576 are allowed")
     try check(
       (1 << 20...1 << 40).contains(maximumJobBytes),

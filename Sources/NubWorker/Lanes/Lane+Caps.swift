@@ -55,7 +55,7 @@ extension Lane {
   /// - Returns: false if that was its second chance.
   func tryAgainAlone(_ job: Job, _ fault: String) -> Bool {
     // A guest that answers what is wrong is no better than one that faults.
-    engine = nil
+    discardEngine()
     guard !job.isSuspect else { return false }
     job.isSuspect = true
     logger.debug(

@@ -59,13 +59,6 @@ extension Lane {
     end(job, outcome)
   }
 
-  /// Answers jobs for which there is no sandbox. They were not run and are not recorded: the asker may try again.
-  func giveUp(_ jobs: [Job], _ error: EngineError) {
-    logger.error("no sandbox", metadata: ["error": "\(error.message)"])
-    noteSandboxes(problem: error.message)
-    for job in jobs { end(job, unavailable("no sandbox: \(error.message)")) }
-  }
-
   /// Says whether sandboxes can be made. Most calls change nothing, and take no lock.
   func noteSandboxes(problem: String?) {
     if problem != nil || hasSandboxProblem { health.update { $0.sandboxProblem = problem } }

@@ -19,11 +19,15 @@ final class Lane {
   let health: Health
   let logger: Logger
 
-  /// The sandbox, whose it is, and whether anything ran in it since it was made or restored.
-  var engine: (any LaneEngine)?
-  var tenant: TenantSlot?
-  var isUsed = false
-  /// Whether the last attempt to make a sandbox failed.
+  /// The sandbox, whose it is, and whether a batch ran in it since it was made or restored.
+  private(set) var engine: (any LaneEngine)?
+  private var tenant: TenantSlot?
+  private var isUsed = false
+  /// Whether the tenant may want what is in it, and whether it has another one that it wants more: one it left for a job that
+  /// had to have a fresh one.
+  private var keepsState = false
+  private var hasLeftAnother = false
+  /// Whether the last attempt to get a sandbox failed.
   var hasSandboxProblem = false
   /// Finished and not handed to the committer yet.
   var finished: [Job] = []
@@ -60,7 +64,7 @@ final class Lane {
       endBatch()
       pulse.rest()
     }
-    engine = nil
+    giveBackEngine()
   }
 
   private func run(_ batch: Scheduler<Job>.Batch) {
@@ -69,7 +73,13 @@ final class Lane {
     do throws(EngineError) {
       try prepare(for: batch.tenant, fresh: fresh)
     } catch {
-      giveUp(batch.items, error)
+      // They wait for a sandbox as they would for a lane: nothing has run, so nothing has failed.
+      logger.error("no sandbox; jobs wait", metadata: ["error": "\(error.message)"])
+      noteSandboxes(problem: error.message)
+      queue.giveBack(batch.items)
+      // It has nothing to do, so it makes no steps.
+      pulse.rest()
+      source.waitForChange()
       return
     }
     var ran = 0
@@ -100,24 +110,35 @@ final class Lane {
       batch.tenant, charged: batch.charged, jobs: ran, took: Monotonic.now.microseconds(since: start))
   }
 
-  /// Makes sure that there is a sandbox which this tenant may use.
+  /// Makes sure that there is a sandbox which this tenant may use. Costs nothing where the last batch was the same tenant's.
   private func prepare(for next: TenantSlot, fresh: Bool) throws(EngineError) {
-    if engine?.isPoisoned == true { engine = nil }
-    if engine != nil, isUsed, fresh || tenant != next {
-      do throws(EngineError) {
-        try engine?.restore()
-        isUsed = false
-      } catch {
-        logger.warning("restore failed, making a new sandbox", metadata: ["error": "\(error.message)"])
-        engine = nil
-      }
+    if let engine, !engine.isPoisoned, tenant == next, fresh ? !isUsed : !hasLeftAnother {
+      if !fresh { keepsState = true }
+      return
     }
-    if engine == nil {
-      engine = try source.makeEngine(caps: caps)
-      isUsed = false
-      noteSandboxes(problem: nil)
-    }
+    let leavesAnother = fresh && tenant == next && (keepsState || hasLeftAnother)
+    giveBackEngine()
+    let taken = try source.take(next, fresh: fresh, caps: caps)
+    noteSandboxes(problem: nil)
+    engine = taken
     tenant = next
+    isUsed = !taken.isPristine
+    keepsState = !fresh
+    hasLeftAnother = leavesAnother
+  }
+
+  /// Lets go of the sandbox, for its tenant or for anybody after a restore.
+  private func giveBackEngine() {
+    guard let engine, let tenant else { return }
+    source.give(engine, of: tenant, engine.isPoisoned ? .discard : keepsState ? .keep : .reuse)
+    self.engine = nil
+  }
+
+  /// Lets go of a sandbox that would go on, but shall not.
+  func discardEngine() {
+    guard let engine, let tenant else { return }
+    source.give(engine, of: tenant, .discard)
+    self.engine = nil
   }
 
   /// Runs `jobs`, all of them calls, in one entry.

@@ -38,6 +38,8 @@ protocol LaneEngine: AnyObject {
   var sandboxID: UInt64 { get }
   /// Whether it refuses further work and must be replaced.
   var isPoisoned: Bool { get }
+  /// Whether nothing has run in it since it was made or restored.
+  var isPristine: Bool { get }
   /// Kills the call that runs, from any thread; does nothing if none runs.
   var interrupt: @Sendable () -> Void { get }
   /// Runs the calls in one VM entry. `deliver` is called once per call, in order, as results are published, with the call's index and
@@ -49,8 +51,6 @@ protocol LaneEngine: AnyObject {
   func put(_ wire: UnsafeRawBufferPointer) throws(EngineError) -> CapHash
   /// Whether the guest's directory holds the cap; reads shared memory, enters no VM.
   func holds(_ hash: CapHash) -> Bool
-  /// Back to the state right after start-up.
-  func restore() throws(EngineError)
 }
 
 /// Why a sandbox could not do what it was told.
@@ -67,7 +67,17 @@ struct EngineError: Error {
   var message: String
 }
 
-/// Makes sandboxes for lanes.
+/// What becomes of a sandbox that a lane has done with.
+enum EngineDisposal {
+  /// It is kept for the tenant, which may come back.
+  case keep
+  /// The tenant has no use for what is in it.
+  case reuse
+  /// Nobody shall use it again.
+  case discard
+}
+
+/// Gives sandboxes to lanes.
 protocol LaneEngineSource: Sendable {
   /// As replies and the store name it: `kvm` or `inprocess`.
   var name: String { get }
@@ -77,8 +87,18 @@ protocol LaneEngineSource: Sendable {
   var image: ImageRecord? { get }
   /// What the guest offers.
   var functions: [(id: UInt32, name: String)] { get }
-  /// - Parameter caps: what the sandbox asks when its guest needs a cap.
-  func makeEngine(caps: any CapSupply) throws(EngineError) -> any LaneEngine
+  /// A sandbox for a tenant: the one that it had last, or one in which nothing has run.
+  ///
+  /// - Parameters:
+  ///   - fresh: only the latter.
+  ///   - caps: what the sandbox asks when its guest needs a cap.
+  func take(_ tenant: TenantSlot, fresh: Bool, caps: any CapSupply) throws(EngineError) -> any LaneEngine
+  /// Takes a sandbox back. The lane uses it no more.
+  func give(_ engine: any LaneEngine, of tenant: TenantSlot, _ disposal: EngineDisposal)
+  /// After a ``take(_:fresh:caps:)`` that failed: returns when it may succeed, or after some seconds, or after ``close()``.
+  func waitForChange()
+  /// Drops what no lane has, and lets nobody wait.
+  func close()
 }
 
 /// Supplies caps to a guest that asks (host function 1). Called on the lane's thread while its sandbox runs.
