@@ -102,6 +102,11 @@ let package = Package(
       ]
     ),
 
+    // What a process gives up, and what it tells the service manager that started it.
+    .target(name: "CNubProcess"),
+    .target(
+      name: "NubProcess", dependencies: ["CNubProcess", .product(name: "Logging", package: "swift-log")]),
+
     // Settings from flags, the environment and a file.
     .target(
       name: "NubConfiguration",
@@ -125,7 +130,7 @@ let package = Package(
       name: "nub",
       dependencies: [
         "NubBench", "NubBroker", "NubSecurity", "NubZMQ", "NubWorker", "NubClient", "NubStore", "NubMachine",
-        "NubConfiguration", "NubHTTP",
+        "NubConfiguration", "NubHTTP", "NubProcess",
         "NubGuestBuild", "NubGuestTools", "NubABI", "NubCap", "NubCapJSON", "CZeroMQ",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
@@ -156,6 +161,9 @@ let package = Package(
       name: "NubSecurityTests",
       dependencies: ["NubSecurity", "NubZMQ", .product(name: "Logging", package: "swift-log")]
     ),
+    .testTarget(
+      name: "NubProcessTests",
+      dependencies: ["NubProcess", "CNubProcess", .product(name: "Logging", package: "swift-log")]),
     .testTarget(name: "NubConfigurationTests", dependencies: ["NubConfiguration"]),
     .testTarget(name: "NubBrokerTests", dependencies: ["NubBroker", "NubSecurity", "NubZMQ"]),
     .testTarget(name: "NubClientTests", dependencies: ["NubClient", "NubZMQ", "NubCap"]),

@@ -16,6 +16,9 @@ public struct BrokerServer: ~Copyable {
     public var drain: UInt64 = 10_000
     /// Between lines of statistics in the log; 0 for none.
     public var logStatistics: UInt64 = 60_000
+    /// Called by the serving thread at least twice a second as long as it goes round, and when it begins to drain: its turns are its
+    /// progress. For a supervisor that wants to hear it.
+    public var onTurn: (@Sendable (_ isDraining: Bool, _ waiting: Int) -> Void)?
     public init() {}
   }
 
@@ -102,6 +105,7 @@ public struct BrokerServer: ~Copyable {
     var nextLog = Self.now.monotonic &+ options.logStatistics
     var drained: UInt64?
     var nextReport: UInt64 = 0
+    var nextTurn: UInt64 = 0
     while true {
       let now = Self.now
       broker.tick(at: now)
@@ -114,7 +118,12 @@ public struct BrokerServer: ~Copyable {
         logger.info("draining")
         broker.drain()
         drained = now.monotonic &+ options.drain
+        nextTurn = 0
         try flush()
+      }
+      if let onTurn = options.onTurn, now.monotonic >= nextTurn {
+        onTurn(drained != nil, broker.waiting)
+        nextTurn = now.monotonic &+ 400
       }
       if let drained, broker.isIdle || now.monotonic >= drained || stopper.count > 1 { break }
       if options.logStatistics > 0, now.monotonic >= nextLog {
@@ -122,7 +131,7 @@ public struct BrokerServer: ~Copyable {
         nextLog = now.monotonic &+ options.logStatistics
       }
       let wait = broker.deadline > now.monotonic ? broker.deadline - now.monotonic : 0
-      _ = try poll.wait(milliseconds: Int(clamping: min(wait, heartbeat)))
+      _ = try poll.wait(milliseconds: Int(clamping: min(wait, heartbeat, options.onTurn == nil ? .max : 400)))
       stopper.waker.clear()
       if poll.readiness(item).contains(.readable) { try receive() }
     }

@@ -155,7 +155,7 @@ struct WorkerService: ~Copyable {
         pulses, health: health, patience: UInt64(configuration.stallMilliseconds),
         // Whoever debugs a guest may hold it for as long as they like.
         longestJob: configuration.debuggerPort == nil ? UInt64(configuration.maximumRunMilliseconds) : nil,
-        logger: logger, onTick: configuration.onWatchdogTick)
+        logger: logger, onTick: configuration.onHealth)
       try threads.startCommitter { turn.run() }
       for index in 0..<configuration.lanes {
         let caps = LaneCaps(reader: readers[index].value, maximumBytes: configuration.maximumBodyBytes)

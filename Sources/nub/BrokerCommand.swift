@@ -4,6 +4,7 @@ import Logging
 import NubBroker
 import NubConfiguration
 import NubHTTP
+import NubProcess
 import NubSecurity
 import NubZMQ
 
@@ -21,7 +22,7 @@ struct BrokerCommand: ParsableCommand {
 
   func run() throws {
     let configured = try options.configure()
-    let settings = configured.root
+    var settings = configured.root
     let address: HTTPAddress?
     do {
       try settings.check()
@@ -34,6 +35,7 @@ struct BrokerCommand: ParsableCommand {
     if options.printConfig { return try options.print(configured) }
     var logger = Logger(label: "nub.broker") { StreamLogHandler.standardError(label: $0) }
     logger.logLevel = settings.logLevel
+    try ServiceManager.watch(&settings.server, logger: logger)
     let context = try Context(maxSockets: 65_535)
     var curve: (server: CurveServer, authenticator: Authenticator)?
     if let secret = settings.curveSecret, let authorized = settings.authorizedKeys {

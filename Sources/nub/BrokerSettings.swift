@@ -13,6 +13,7 @@ struct BrokerSettings: Configurable {
   var allowsInsecure = false
   var logLevel = Logger.Level.info
   var http = HTTPSettings()
+  var process = ProcessSettings()
 
   static let settings: [Setting<BrokerSettings>] = [
     .list("bind", \.endpoints, value: "endpoint", "An endpoint to bind. Repeatable."),
@@ -42,6 +43,9 @@ struct BrokerSettings: Configurable {
     .integer(
       "drain-timeout", \.server.drain, 0...3_600, scale: 1_000, value: "seconds",
       "How long a stop waits for replies."),
+    .text("user", \.process.user, value: "name", ProcessSettings.userHelp),
+    .flag("seccomp", \.process.filtersCalls, ProcessSettings.seccompHelp),
+    .flag("core-dumps", \.process.allowsDumps, ProcessSettings.dumpsHelp),
     .text("http", \.http.address, value: "[host:]port", HTTPSettings.help),
     .list("http-host", \.http.hosts, value: "name", HTTPSettings.hostHelp),
     .flag("http-insecure", \.http.allowsInsecure, HTTPSettings.insecureHelp),

@@ -2,6 +2,7 @@ import ArgumentParser
 import Logging
 import NubConfiguration
 import NubHTTP
+import NubProcess
 import NubWorker
 
 struct WorkerCommand: ParsableCommand {
@@ -20,12 +21,13 @@ struct WorkerCommand: ParsableCommand {
 
   func run() throws {
     let configured = try options.configure()
-    let configuration: WorkerConfiguration
+    var configuration: WorkerConfiguration
     let worker: Worker
     let address: HTTPAddress?
     let registry: MetricsRegistry?
     do {
       configuration = try configured.root.makeConfiguration()
+      if !options.printConfig { try ServiceManager.watch(&configuration) }
       address = try configured.root.http.check()
       registry = address.map { _ in configured.root.http.bootstrap() }
       worker = try Worker(configuration)

@@ -18,6 +18,7 @@ struct WorkerSettings: Configurable {
   var curveServer: String?
   var logLevel = Logger.Level.info
   var http = HTTPSettings()
+  var process = ProcessSettings()
 
   init() {
     let process = ProcessInfo.processInfo
@@ -104,6 +105,12 @@ struct WorkerSettings: Configurable {
     .integer(
       "drain-timeout", \.worker.drainMilliseconds, 0...3_600, scale: 1_000, value: "seconds",
       "How long a drain may take."),
+    .integer(
+      "stall-timeout", \.worker.stallMilliseconds, 1...3_600, scale: 1_000, value: "seconds",
+      "How long a thread with work may make no step before /livez says so; lanes have --max-run on top."),
+    .text("user", \.process.user, value: "name", ProcessSettings.userHelp),
+    .flag("seccomp", \.process.filtersCalls, ProcessSettings.seccompHelp),
+    .flag("core-dumps", \.process.allowsDumps, ProcessSettings.dumpsHelp),
     .text("http", \.http.address, value: "[host:]port", HTTPSettings.help),
     .list("http-host", \.http.hosts, value: "name", HTTPSettings.hostHelp),
     .flag("http-insecure", \.http.allowsInsecure, HTTPSettings.insecureHelp),

@@ -12,7 +12,7 @@ struct KVMDevice: ~Copyable, Sendable {
   let canDenyMSRs: Bool
 
   init(path: String = "/dev/kvm") throws(MachineError) {
-    let result = unsafe nub_kvm_open(path)
+    let result = unsafe KVMAccess.duplicate() ?? nub_kvm_open(path)
     guard result >= 0 else { throw KVMDevice.unavailable(path, -result) }
     let descriptor = try FileDescriptor(result, "open(\(path))")
     let version = nub_kvm_api_version(descriptor.number)

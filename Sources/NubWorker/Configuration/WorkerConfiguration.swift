@@ -75,8 +75,9 @@ public struct WorkerConfiguration: Sendable {
   /// How long a thread that has work may make no step before the worker counts as stuck, milliseconds; lanes may take their longest
   /// job in addition.
   public var stallMilliseconds = 30_000
-  /// Called twice a second by a thread of its own with ``Health/Report/isLive``, for a supervisor that wants to hear it.
-  public var onWatchdogTick: (@Sendable (_ isLive: Bool) -> Void)?
+  /// Called with how the worker is: twice a second by a thread of its own, and at each change of phase by the thread that makes it.
+  /// For a supervisor that wants to hear it.
+  public var onHealth: (@Sendable (Health.Report) -> Void)?
   /// How long unsent replies are still delivered after the last of them was handed to ZeroMQ, milliseconds.
   public var lingerMilliseconds = 2_000
   /// Allows TCP endpoints off loopback without encryption.
