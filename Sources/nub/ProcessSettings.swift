@@ -40,7 +40,10 @@ struct ProcessSettings {
           logger.warning("the store is open to others", metadata: ["file": "\(exposure)"])
         }
       }
-      if filtersCalls { try SystemCallFilter.install() }
+      if filtersCalls {
+        CrashHandlers.remove()
+        try SystemCallFilter.install()
+      }
     } catch let error as ProcessError {
       throw CommandFailure(error.message)
     } catch let error as MachineError {
