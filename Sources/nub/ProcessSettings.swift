@@ -32,8 +32,7 @@ struct ProcessSettings {
       } else if Privileges.isRoot {
         logger.warning("runs as root; --user NAME gives that up")
       }
-      // After the change of user, which decides about it anew (prctl(2)).
-      if !allowsDumps { try Privileges.forbidDumps() }
+      try Privileges.allowDumps(allowsDumps)
       if let storePath {
         try FilePermissions.checkFolder(of: storePath)
         if let exposure = FilePermissions.exposure(of: storePath) {

@@ -95,7 +95,7 @@ struct ConfinementTests {
   func otherArchitecture() async {
     await #expect(processExitsWith: .signal(SIGSYS)) {
       try Privileges.allowNoNew()
-      try Privileges.forbidDumps()
+      try Privileges.allowDumps(false)
       try SystemCallFilter.install()
       _ = nub_system_call(0x4000_0000 + 39, 0, 0, 0, 0, 0, 0)
     }
@@ -163,7 +163,7 @@ struct ConfinementTests {
   func dumps() async {
     await #expect(processExitsWith: .success) {
       guard Privileges.isDumpable else { exit(2) }
-      try Privileges.forbidDumps()
+      try Privileges.allowDumps(false)
       exit(Privileges.isDumpable ? 3 : 0)
     }
   }

@@ -83,9 +83,10 @@ public enum Privileges {
     try ProcessError.check(nub_no_new_privileges(), "cannot give up new privileges")
   }
 
-  /// No core file, and no debugger of the same user: this process's memory holds what tenants sent.
-  public static func forbidDumps() throws(ProcessError) {
-    try ProcessError.check(nub_set_dumpable(0), "cannot forbid core files")
+  /// Whether a fault may leave a core file, and a debugger of the same user may attach: this process's memory holds what tenants sent.
+  /// Set it after a change of user, with which the kernel decides anew (prctl(2), PR_SET_DUMPABLE).
+  public static func allowDumps(_ isAllowed: Bool) throws(ProcessError) {
+    try ProcessError.check(nub_set_dumpable(isAllowed ? 1 : 0), "cannot decide about core files")
   }
 
   /// Whether a fault of this process may leave a core file.
