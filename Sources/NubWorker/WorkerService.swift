@@ -158,7 +158,8 @@ struct WorkerService: ~Copyable {
         logger: logger, onTick: configuration.onWatchdogTick)
       try threads.startCommitter { turn.run() }
       for index in 0..<configuration.lanes {
-        let caps = LaneCaps(reader: readers[index].value, maximumBytes: configuration.maximumBodyBytes)
+        let caps = LaneCaps(
+          reader: readers[index].value, committer: committer, maximumBytes: configuration.maximumBodyBytes)
         let limits = LaneLimits(maximumRunMilliseconds: configuration.maximumRunMilliseconds)
         let health = health
         let pulse = pulses.lanes[index]

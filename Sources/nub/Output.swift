@@ -20,9 +20,15 @@ enum Output {
     }
   }
 
-  static func line(_ text: String) throws { try write(Array((text + "\n").utf8)) }
+  /// A line, or lines. A terminal gets nothing that controls it, whoever chose the text; a program gets every character.
+  static func line(_ text: String) throws {
+    try write(Array(((isTerminal ? TerminalText.printableLines(text) : text) + "\n").utf8))
+  }
 
-  static func error(_ text: String) { FileHandle.standardError.write(Data((text + "\n").utf8)) }
+  static func error(_ text: String) {
+    let text = errorIsTerminal ? TerminalText.printableLines(text) : text
+    FileHandle.standardError.write(Data((text + "\n").utf8))
+  }
 
   static var isTerminal: Bool { isatty(STDOUT_FILENO) != 0 }
 
@@ -39,7 +45,7 @@ enum Output {
   /// A line on a terminal's standard error that replaces itself; nothing elsewhere.
   static func progress(_ text: String) {
     guard errorIsTerminal else { return }
-    FileHandle.standardError.write(Data("\r\u{1B}[K\(text)".utf8))
+    FileHandle.standardError.write(Data("\r\u{1B}[K\(TerminalText.printable(text))".utf8))
   }
 
   static func endProgress() {
@@ -51,7 +57,9 @@ enum Output {
 /// A failure whose message is all that the user needs; exit status 1.
 struct CommandFailure: Error, CustomStringConvertible, LocalizedError {
   var description: String
-  init(_ description: String) { self.description = description }
+  init(_ description: String) {
+    self.description = Output.errorIsTerminal ? TerminalText.printableLines(description) : description
+  }
   var errorDescription: String? { description }
 }
 

@@ -370,3 +370,25 @@ def test_a_failed_job_is_run_again_by_nub_results_retry(make, door):
     tenant = worker.rows("SELECT t.name FROM jobs j JOIN tenants t USING (tenant) WHERE job_id = ?", frames[2])
     assert tenant == [("a",)], "it is still the same tenant's"
     push.close()
+
+
+def test_whatever_uses_a_cap_keeps_it_from_expiring(make):
+    worker = make()
+    producer = worker.producer()
+    caps = {name: ssz.data(name.encode() + os.urandom(16)) for name in ("put", "get", "named", "supplied", "idle")}
+    for form, root in caps.values():
+        assert producer.put(form, root).status == wire.OK
+    # What the store says of them is from long ago, and the sandboxes are new.
+    worker.kill()
+    database = sqlite3.connect(worker.store)
+    with database:
+        database.execute("UPDATE caps SET last_used_ms = 1")
+    database.close()
+    worker.start()
+    producer = worker.producer()
+    assert producer.put(b"", caps["put"][1]).duplicate
+    assert producer.job("get_cap", caps["get"][1]).status == wire.OK
+    assert producer.call(wire.ECHO, b"x", options={"caps": [caps["named"][1].hex()]}).status == wire.OK
+    assert producer.call(wire.CAP_SHA256, caps["supplied"][1]).status == wire.OK
+    used = {caps[name][1] for name in caps if name != "idle"}
+    eventually(lambda: {row[0] for row in worker.rows("SELECT hash FROM caps WHERE last_used_ms > 1")} == used, "not all uses count")

@@ -175,7 +175,7 @@ extension FrontDesk {
         return true
       }
       metrics.putSkipped()
-      skippedPuts.append(SkippedPut(hash: claim))
+      uses.append(NotedUse(hash: claim, isSkippedPut: true))
       job.outcome = JobOutcome(.ok, claim.bytes)
       finish(job, isDuplicate: true)
       return true
