@@ -35,6 +35,9 @@ public protocol StoreReader: AnyObject {
   /// Whether the store has this cap and the tenant may see it.
   func hasCap(_ hash: CapHash, tenant: TenantID) throws(StoreError) -> Bool
 
+  /// When the cap was last used as far as the store has been told, in Unix milliseconds; nil if ``hasCap(_:tenant:)`` denies it.
+  func lastUse(ofCap hash: CapHash, tenant: TenantID) throws(StoreError) -> Int64?
+
   /// Calls `missing` in order with the index of every hash that ``hasCap(_:tenant:)`` denies.
   /// - Parameter hashes: n times 32 bytes; a rest of fewer is ignored.
   func missingCaps(

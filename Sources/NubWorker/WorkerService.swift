@@ -184,6 +184,7 @@ struct WorkerService: ~Copyable {
 
   private var deskLimits: FrontDeskLimits {
     var limits = FrontDeskLimits()
+    limits.capAgeMilliseconds = configuration.retention.policy.caps
     limits.maximumJobs = configuration.maximumJobs
     limits.maximumBytes = configuration.maximumJobBytes
     limits.drainMilliseconds = configuration.drainMilliseconds

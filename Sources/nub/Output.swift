@@ -88,24 +88,24 @@ enum Hex {
 
 /// Reads a whole file, `-` being standard input.
 func readFile(_ path: String, limit: Int) throws -> [UInt8] {
-  do {
-    let handle = path == "-" ? FileHandle.standardInput : try FileHandle(forReadingFrom: URL(filePath: path))
-    // One byte more than allowed tells too large from just large enough without reading all of it.
-    var bytes: [UInt8] = []
-    while bytes.count <= limit, let part = try handle.read(upToCount: min(1 << 20, limit + 1 - bytes.count)),
-      !part.isEmpty
-    {
-      bytes.append(contentsOf: part)
-    }
-    guard bytes.count <= limit else {
-      throw CommandFailure("\(path) is larger than the limit of \(limit) bytes for one message")
-    }
-    return bytes
-  } catch let failure as CommandFailure {
-    throw failure
-  } catch {
-    throw CommandFailure("\(path) cannot be read: \(error.localizedDescription)")
+  func failure() -> CommandFailure {
+    CommandFailure("\(path) cannot be read: \(String(cString: strerror(errno)))")
   }
+  let descriptor = path == "-" ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC)
+  guard descriptor >= 0 else { throw failure() }
+  defer { if descriptor != STDIN_FILENO { close(descriptor) } }
+  var bytes: [UInt8] = []
+  let part = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 16)
+  defer { part.deallocate() }
+  // One byte more than allowed tells too large from just large enough without reading all of it.
+  while bytes.count <= limit {
+    let count = read(descriptor, part.baseAddress, min(part.count, limit + 1 - bytes.count))
+    if count < 0, errno == EINTR { continue }
+    guard count >= 0 else { throw failure() }
+    if count == 0 { return bytes }
+    bytes.append(contentsOf: part[..<count])
+  }
+  throw CommandFailure("\(path) is larger than the limit of \(limit) bytes")
 }
 
 /// The largest body that a worker takes unless configured otherwise (protocol: 16 MiB + 64 KiB).

@@ -226,7 +226,10 @@ def test_nothing_that_a_producer_or_a_guest_says_controls_a_terminal(make_worker
     assert [line for line in shown if line.startswith("status ")] == ["status       guest_error"], "no field is made up"
     # Programs get what was said, whole.
     row = json.loads(nub(worker, "results", "list", "--json"))
-    (sheet,) = csv.DictReader(io.StringIO(nub(worker, "results", "list", "--output", "csv"), newline=""))
+    # As bytes: reading it as text would turn the message's \r\n into \n.
+    command = [NUB, "results", "list", "--output", "csv", "--store", str(worker.store)]
+    printed = subprocess.run(command, check=True, capture_output=True, timeout=60).stdout.decode()
+    (sheet,) = csv.DictReader(io.StringIO(printed, newline=""))
     assert row["message"] == sheet["message"] == message
     assert row["tenant"] == sheet["tenant"] == tenant and row["job"] == "0x" + id.hex()
 

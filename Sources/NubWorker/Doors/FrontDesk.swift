@@ -268,6 +268,8 @@ struct FrontDeskLimits: Sendable {
   var turnHashes = 256
   /// Bytes of hashes that may wait to be looked up.
   var searchBytes = 32 << 20
+  /// How long retention keeps caps that nobody uses; nil: forever.
+  var capAgeMilliseconds: Int64?
 }
 
 /// Who this worker is, as replies and the store say it.
