@@ -35,13 +35,14 @@ def pytest_collection_modifyitems(config, items):
 class Worker:
     """One `nub worker`: two doors, one store, any number of lives."""
 
-    def __init__(self, directory: Path, lanes: int = 2):
+    def __init__(self, directory: Path, lanes: int = 2, options: list[str] | tuple[str, ...] = ()):
         self.directory = directory
         self.store = directory / "nub.sqlite"
         self.serve = f"ipc://{directory}/serve"
         self.jobs = f"ipc://{directory}/jobs"
         self.replies = f"ipc://{directory}/replies"
         self.lanes = lanes
+        self.options = list(options)
         self.process: subprocess.Popen | None = None
         self.context = zmq.Context()
         self._producers: list[Producer] = []
@@ -55,7 +56,8 @@ class Worker:
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 [binary, "worker", "--serve", self.serve, "--jobs", self.jobs, "--replies", self.replies]
-                + ["--store", str(self.store), "--lanes", str(self.lanes), "--engine", ENGINE],
+                + ["--store", str(self.store), "--lanes", str(self.lanes), "--engine", ENGINE]
+                + self.options,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -171,9 +173,9 @@ def make_worker(scratch, request):
     """Workers of a test's own, to kill and restart."""
     workers: list[Worker] = []
 
-    def make(lanes: int = 2, start: bool = True) -> Worker:
+    def make(lanes: int = 2, start: bool = True, options: list[str] | tuple[str, ...] = ()) -> Worker:
         directory = Path(tempfile.mkdtemp(dir=scratch))
-        worker = Worker(directory, lanes)
+        worker = Worker(directory, lanes, options)
         workers.append(worker)
         return worker.start() if start else worker
 
