@@ -276,3 +276,58 @@ def test_a_fault_of_the_process_itself_ends_it_at_once_and_leaves_no_core(make_w
     assert worker.wait() == -signal.SIGABRT
     assert time.monotonic() - before < 30
     assert not list(worker.directory.glob("core*"))
+
+
+def test_connections_that_say_nothing_are_closed_and_stall_nobody(make_worker, monkeypatch):
+    """More half-open connections than the process has descriptors: who is connected is served, and so is who comes later."""
+    import resource
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    worker = start(make_worker, "--serve", f"tcp://127.0.0.1:{port}", "--max-sandboxes", "2")
+    worker.lanes = 1
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # The worker inherits it; the test itself needs more.
+    worker.preexec = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128))
+    popen = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda *a, **more: popen(*a, **more, preexec_fn=worker.preexec))
+    worker.start()
+    monkeypatch.undo()
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == before
+    connected = worker.producer()
+    assert connected.call(wire.ECHO, b"before").body == b"before"
+    silent = []
+    for _ in range(300):
+        half = socket.socket()
+        half.setblocking(False)
+        half.connect_ex(("127.0.0.1", port))
+        silent.append(half)
+    deadline = time.monotonic() + 60
+    while len(os.listdir(f"/proc/{worker.process.pid}/fd")) < 120:
+        assert time.monotonic() < deadline, "the worker has not run out of descriptors"
+        time.sleep(0.05)
+    assert connected.call(wire.ECHO, b"meanwhile").body == b"meanwhile"
+    # Ten seconds each, then the next of those that wait in the backlog.
+    closed = 0
+    while closed < 100 and time.monotonic() < deadline + 60:
+        closed = 0
+        for half in silent:
+            try:
+                while data := half.recv(4096):
+                    pass
+                closed += 1
+            except BlockingIOError:
+                pass
+            except OSError:
+                closed += 1
+        time.sleep(0.2)
+    assert closed >= 100, "half-open connections stay"
+    for half in silent:
+        half.close()
+    late = wire.Producer(worker.context, f"tcp://127.0.0.1:{port}")
+    try:
+        late.alive = worker.alive
+        assert late.call(wire.ECHO, b"after").body == b"after"
+    finally:
+        late.close()
