@@ -9,6 +9,7 @@ let package = Package(
     .library(name: "NubMachine", targets: ["NubMachine"]),
     .library(name: "NubGuestTools", targets: ["NubGuestTools"]),
     .library(name: "NubStore", targets: ["NubStore"]),
+    .library(name: "NubStoreTesting", targets: ["NubStoreTesting"]),
     .library(name: "NubWorker", targets: ["NubWorker"]),
     .library(name: "NubClient", targets: ["NubClient"]),
   ],
@@ -141,6 +142,8 @@ let package = Package(
     .testTarget(name: "NubCapTests", dependencies: ["NubCap", "NubCapJSON"]),
     .testTarget(name: "NubCapJSONTests", dependencies: ["NubCap", "NubCapJSON"]),
     .target(name: "NubStoreSamples", dependencies: ["NubStore", "NubCap"], path: "Tests/NubStoreSamples"),
+    // What every implementation of `Store` has to pass; for the packages of others, too.
+    .target(name: "NubStoreTesting", dependencies: ["NubStore", "NubStoreSamples", "NubCap"]),
     // A process to be killed in the middle of a commit.
     .executableTarget(
       name: "NubStoreCrasher", dependencies: ["NubStore", "NubStoreSamples", "NubCap"],
@@ -148,7 +151,7 @@ let package = Package(
     .testTarget(
       name: "NubStoreTests",
       dependencies: [
-        "NubStore", "NubStoreSamples", "NubStoreCrasher", "NubCap",
+        "NubStore", "NubStoreSamples", "NubStoreTesting", "NubStoreCrasher", "NubCap",
         .product(name: "GRDBSQLite", package: "GRDB.swift"),
       ]),
     .testTarget(

@@ -12,9 +12,9 @@ public final class Worker: Sendable {
   /// What this worker is doing at this moment. Any thread, any time.
   public var snapshot: WorkerSnapshot { board.snapshot }
 
-  private let board = WorkerBoard()
+  let board = WorkerBoard()
 
-  private let configuration: WorkerConfiguration
+  let configuration: WorkerConfiguration
   private let wakeup: Wakeup
   private let request: ShutdownRequest
   /// How it is, from before ``run(onReady:)`` until after it.

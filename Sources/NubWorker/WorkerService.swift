@@ -158,7 +158,8 @@ struct WorkerService: ~Copyable {
         logger: logger, onTick: configuration.onHealth)
       try threads.startCommitter { turn.run() }
       for index in 0..<configuration.lanes {
-        let caps = LaneCaps(reader: readers[index].value, maximumBytes: configuration.maximumBodyBytes)
+        let caps = LaneCaps(
+          reader: readers[index].value, committer: committer, maximumBytes: configuration.maximumBodyBytes)
         let limits = LaneLimits(maximumRunMilliseconds: configuration.maximumRunMilliseconds)
         let health = health
         let pulse = pulses.lanes[index]
@@ -183,6 +184,7 @@ struct WorkerService: ~Copyable {
 
   private var deskLimits: FrontDeskLimits {
     var limits = FrontDeskLimits()
+    limits.capAgeMilliseconds = configuration.retention.policy.caps
     limits.maximumJobs = configuration.maximumJobs
     limits.maximumBytes = configuration.maximumJobBytes
     limits.drainMilliseconds = configuration.drainMilliseconds

@@ -35,15 +35,21 @@ enum Program {
     do {
       let command = try Nub.parseAsRoot()
       try (command as? any ConfinedCommand)?.confine()
-      run(command)
+      run(Handover(command: command))
     } catch {
       Nub.exit(withError: error)
     }
   }
 
-  private static func run(_ command: sending any ParsableCommand) -> Never {
+  /// Carries the command to the task that runs it.
+  private struct Handover: @unchecked Sendable {
+    // The main thread made it, and only waits from then on.
+    let command: any ParsableCommand
+  }
+
+  private static func run(_ handover: Handover) -> Never {
     Task {
-      var command = command
+      var command = handover.command
       do {
         if var asynchronous = command as? any AsyncParsableCommand {
           try await asynchronous.run()

@@ -98,7 +98,8 @@ struct WorkerSettings: Configurable {
       "Write a core file here when a guest faults (see docs/debugging.md)."),
     .integer(
       "gdb", \.worker.debuggerPort, 0...65_535, value: "port",
-      "Let gdb attach to the guest on this loopback port, 0 for any. With --lanes 1, for development."),
+      "Let gdb attach to the lanes' sandboxes on this loopback port and those behind it, 0 for any. For development."
+    ),
     .text(
       "name", \.worker.name, default: "host name and process id",
       "What replies and the store call this worker, at most 64 bytes."),

@@ -35,7 +35,7 @@ def pytest_collection_modifyitems(config, items):
 class Worker:
     """One `nub worker`: two doors, one store, any number of lives."""
 
-    def __init__(self, directory: Path, lanes: int = 2):
+    def __init__(self, directory: Path, lanes: int = 2, arguments: list[str] | None = None):
         self.directory = directory
         self.store = directory / "nub.sqlite"
         self.serve = f"ipc://{directory}/serve"
@@ -43,7 +43,7 @@ class Worker:
         self.replies = f"ipc://{directory}/replies"
         self.lanes = lanes
         # Further options, and variables, of lives to come.
-        self.arguments: list[str] = []
+        self.arguments = arguments or []
         self.environment: dict[str, str] = {}
         self.process: subprocess.Popen | None = None
         self.context = zmq.Context()
@@ -177,9 +177,9 @@ def make_worker(scratch, request):
     """Workers of a test's own, to kill and restart."""
     workers: list[Worker] = []
 
-    def make(lanes: int = 2, start: bool = True) -> Worker:
+    def make(lanes: int = 2, start: bool = True, arguments: list[str] | None = None) -> Worker:
         directory = Path(tempfile.mkdtemp(dir=scratch))
-        worker = Worker(directory, lanes)
+        worker = Worker(directory, lanes, arguments)
         workers.append(worker)
         return worker.start() if start else worker
 

@@ -1,4 +1,4 @@
-"""Killing is boring: thirty times in every run, `NUB_CRASHES=500` in the long form."""
+"""Killing is boring: thirty times in every run, `NUB_CRASHES=500` in the long form (see crash_harness.py)."""
 
 import os
 

@@ -37,6 +37,7 @@ public struct KVMStatus: Sendable {
     var status = KVMStatus(hypervisor: hypervisorName())
     do throws(MachineError) {
       status.capabilities = try KVMDevice.capabilities(path: path)
+      _ = try KVMDevice(path: path)
       let template = try SandboxTemplate(kvm: try GuestImage.builtIn())
       let start = monotonicNanoseconds()
       var sandbox = try template.makeSandbox()

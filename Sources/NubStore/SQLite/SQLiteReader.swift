@@ -32,7 +32,9 @@ final class SQLiteReader: StoreReader {
     workerByID = try Statement(connection, "SELECT name FROM workers WHERE worker = ?1")
     capVisible = try Statement(
       connection,
-      "SELECT 1 FROM caps c JOIN cap_tenants t ON t.cap = c.cap AND t.tenant = ?2 WHERE c.hash = ?1")
+      """
+      SELECT c.last_used_ms FROM caps c JOIN cap_tenants t ON t.cap = c.cap AND t.tenant = ?2 WHERE c.hash = ?1
+      """)
     capWire = try Statement(
       connection,
       """
@@ -112,6 +114,15 @@ final class SQLiteReader: StoreReader {
 
   func hasCap(_ hash: CapHash, tenant: TenantID) throws(StoreError) -> Bool {
     try hash.withUnsafeBytes { (bytes) throws(StoreError) in try isVisible(bytes, tenant) }
+  }
+
+  func lastUse(ofCap hash: CapHash, tenant: TenantID) throws(StoreError) -> Int64? {
+    try hash.withUnsafeBytes { (bytes) throws(StoreError) in
+      capVisible.bind(1, blob: bytes)
+      capVisible.bind(2, tenant.rawValue)
+      defer { capVisible.reset() }
+      return try capVisible.step() ? capVisible.int64(0) : nil
+    }
   }
 
   func missingCaps(

@@ -23,6 +23,8 @@ final class SQLiteWriter: StoreWriter {
   private var tenants: [String: TenantID] = [:]
   /// Results that were there first, by index in `finished`; empty in all but rare commits.
   private var lost: [Int] = []
+  /// Filed caps that refer to what is not here, by index in `caps`.
+  private var incomplete: [(index: Int, missing: Int)] = []
   /// Frames in the log after the last commit, kept by SQLite's hook. Its address is stable and outlives the connection's use.
   private let logFrames: UnsafeMutablePointer<Int>
   private var framesLeftBehind = 0
@@ -145,10 +147,12 @@ final class SQLiteWriter: StoreWriter {
   // MARK: Commits
 
   func commit(
-    _ batch: borrowing CommitBatch, lost deliver: (Int, borrowing RecordedJob) -> Void
+    _ batch: borrowing CommitBatch, lost deliver: (Int, borrowing RecordedJob) -> Void,
+    incomplete report: (Int, Int) -> Void
   ) throws(StoreError) {
     guard !isClosed else { throw StoreError(.misuse, "this worker's store has been closed") }
     lost.removeAll(keepingCapacity: true)
+    incomplete.removeAll(keepingCapacity: true)
     do {
       try write(batch)
     } catch {
@@ -158,6 +162,7 @@ final class SQLiteWriter: StoreWriter {
       throw error
     }
     try noteSize()
+    for cap in incomplete { report(cap.index, cap.missing) }
     for index in lost {
       let job = batch.finished[index]
       let isThere = try job.jobID.withUnsafeBytes { (id) throws(StoreError) in
@@ -178,7 +183,7 @@ final class SQLiteWriter: StoreWriter {
         if index == 0 { Failpoint.pass(.jobInserted) }
       }
       Failpoint.pass(.jobsInserted)
-      for index in batch.caps.indices { try caps.file(batch.caps[index], connection) }
+      try file(batch.caps, connection)
       Failpoint.pass(.capsInserted)
       for index in batch.journalAdditions.indices {
         try journal.add(batch.journalAdditions[index], worker: worker)
@@ -197,6 +202,19 @@ final class SQLiteWriter: StoreWriter {
       Failpoint.pass(.countersUpdated)
       for index in batch.cancels.indices { try cancels.insert(batch.cancels[index]) }
       Failpoint.pass(.cancelsInserted)
+    }
+  }
+
+  private func file(_ new: [NewCap], _ connection: borrowing Connection) throws(StoreError) {
+    var referring: [(index: Int, cap: Int64)] = []
+    for index in new.indices {
+      let cap = try caps.file(new[index], connection)
+      if !new[index].references.isEmpty { referring.append((index, cap)) }
+    }
+    // When all are filed: a batch may hold a cap before those that it refers to.
+    for (index, cap) in referring {
+      let missing = try caps.missingReferences(of: cap)
+      if missing > 0 { incomplete.append((index, missing)) }
     }
   }
 

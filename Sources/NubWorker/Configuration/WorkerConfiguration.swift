@@ -46,8 +46,8 @@ public struct WorkerConfiguration: Sendable {
   public var engine = Engine.kvm
   /// Folder for crash dumps of guests that fault; nil for none. One dump holds the memory of one tenant's guest.
   public var crashDumpPath: String?
-  /// Loopback TCP port for gdb, 0 for any free one; nil for none. For one lane only, and never in production: whoever connects
-  /// sees and changes everything in the guest.
+  /// Loopback TCP port for gdb on the first sandbox; the other lanes' sandboxes are at the ports behind it. 0 for any free ones,
+  /// nil for none. Never in production: whoever connects sees and changes everything in the guest.
   public var debuggerPort: UInt16?
   /// Path of a guest image; nil for nub's own.
   public var guestPath: String?
@@ -110,10 +110,13 @@ public struct WorkerConfiguration: Sendable {
     try check(!doors.isEmpty, "there is no door: nothing could reach this worker")
     try check(doors.count <= 64, "\(doors.count) doors; at most 64 are allowed")
     try check(!storePath.isEmpty, "storePath is empty")
-    try check(
-      debuggerPort == nil || (lanes == 1 && engine == .kvm),
-      "debuggerPort needs one lane and the engine kvm; there are \(lanes) lanes")
     try check((1...1_024).contains(lanes), "lanes is \(lanes); 1 to 1024 are allowed")
+    if let debuggerPort {
+      try check(engine == .kvm, "debuggerPort needs the engine kvm: there is no machine to debug")
+      try check(
+        debuggerPort == 0 || Int(debuggerPort) + lanes - 1 <= 65_535,
+        "debuggerPort is \(debuggerPort); there is not a port behind it for each of \(lanes) lanes")
+    }
     if let maximumSandboxes {
       try check(
         (lanes...100_000).contains(maximumSandboxes),

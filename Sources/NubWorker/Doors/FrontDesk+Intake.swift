@@ -130,10 +130,21 @@ extension FrontDesk {
     var arrived: [Job] = []
     var ready: [Job] = []
     let refusal = parts.store.refusal
+    var failure: StoreError?
+    var looked = 0
     do throws(StoreError) {
       try parts.reader.snapshot { () throws(StoreError) in
         for candidate in candidates {
-          if try answerFromStore(candidate.job) { continue }
+          looked += 1
+          do throws(StoreError) {
+            if try answerFromStore(candidate.job) { continue }
+          } catch {
+            // A damaged page concerns what lies on it, not what came at the same time.
+            failure = error
+            candidate.job.outcome = JobOutcome(storeFailure: error)
+            finish(candidate.job)
+            continue
+          }
           if candidate.door.kind == .pipeline {
             WorkerFailpoint.pass(.accepted)
             arrived.append(candidate.job)
@@ -147,14 +158,13 @@ extension FrontDesk {
         }
       }
     } catch {
-      parts.logger.error("look-up failed", metadata: ["error": "\(error.message)"])
-      for candidate in candidates where calls[candidate.job.key] === candidate.job || candidate.job.isPut {
+      failure = error
+      for candidate in candidates[looked...] {
         candidate.job.outcome = JobOutcome(storeFailure: error)
         finish(candidate.job)
       }
-      arrived = []
-      ready = []
     }
+    if let failure { parts.logger.error("look-up failed", metadata: ["error": "\(failure.message)"]) }
     candidates.removeAll(keepingCapacity: true)
     parts.queue.enqueue(ready)
     if !arrived.isEmpty { parts.committer.submit(arrived: arrived) }
@@ -167,7 +177,9 @@ extension FrontDesk {
       finish(job, recorded)
       return true
     case .putCap(let claim?):
-      guard try parts.reader.hasCap(claim, tenant: job.tenantName) else {
+      guard let lastUse = try parts.reader.lastUse(ofCap: claim, tenant: job.tenantName),
+        isKept(lastUse)
+      else {
         // Without bytes it was a question: unknown here, send the bytes.
         guard job.body.isEmpty else { return false }
         job.outcome = JobOutcome(.capMissing, claim.bytes)
@@ -175,13 +187,20 @@ extension FrontDesk {
         return true
       }
       metrics.putSkipped()
-      skippedPuts.append(SkippedPut(hash: claim))
+      uses.append(NotedUse(hash: claim, isSkippedPut: true))
       job.outcome = JobOutcome(.ok, claim.bytes)
       finish(job, isDuplicate: true)
       return true
     case .putCap(nil):
       return false
     }
+  }
+
+  /// Whether retention leaves a cap alone until this use of it is written down, some tenths of a second from now. One that may go at
+  /// any moment is put as if it were new: then the transaction that keeps it comes before the reply.
+  private func isKept(_ lastUse: Int64) -> Bool {
+    guard let age = limits.capAgeMilliseconds else { return true }
+    return UnixTime.milliseconds - lastUse < age / 2
   }
 
   private var refusalText: String {
@@ -197,7 +216,6 @@ extension FrontDesk {
 }
 
 extension Job {
-  var isPut: Bool { !isCall }
   /// What it holds of the worker's credit.
   var credit: Credit.Share { Credit.Share(bytes: byteCount) }
 }

@@ -200,5 +200,6 @@ extension ReplyMeta {
     runMicroseconds = outcome.runMicroseconds
     guestStatus = outcome.guestStatus
     retryAfterMilliseconds = outcome.retryAfterMilliseconds
+    missingReferences = outcome.missingReferences
   }
 }

@@ -19,6 +19,7 @@ extension FrontDesk {
         try parts.reader.snapshot { () throws(StoreError) in
           if let wire = try parts.reader.wire(of: hash, tenant: tenant) { outcome = JobOutcome(.ok, wire) }
         }
+        if outcome.status == .ok { uses.append(NotedUse(hash: hash)) }
         reply(to: asker, outcome, as: .getCap)
       case .getResult(let id):
         try getResult(id, tenant, asker)

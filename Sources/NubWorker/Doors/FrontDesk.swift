@@ -53,7 +53,7 @@ final class FrontDesk {
   var suspects: Deque<Job> = []
   var runningSuspect: Job?
   /// Puts that were answered from the store, for its counters.
-  var skippedPuts: [SkippedPut] = []
+  var uses: [NotedUse] = []
   /// Cancels of jobs that are not here, until it is known whether another worker on the store has them.
   var cancels = PendingCancels()
   /// Questions that are looked up a part at a time.
@@ -176,9 +176,9 @@ final class FrontDesk {
       report.waiting = levels.reduce(0) { $0 + $1.jobs }
       if report.storeRefusal != refusal { report.storeRefusal = refusal }
     }
-    if !skippedPuts.isEmpty {
-      parts.committer.note(skippedPuts: skippedPuts)
-      skippedPuts.removeAll(keepingCapacity: true)
+    if !uses.isEmpty {
+      parts.committer.note(uses: uses)
+      uses.removeAll(keepingCapacity: true)
     }
     followCancels(now)
     dropStaleReplies(now)
@@ -268,6 +268,8 @@ struct FrontDeskLimits: Sendable {
   var turnHashes = 256
   /// Bytes of hashes that may wait to be looked up.
   var searchBytes = 32 << 20
+  /// How long retention keeps caps that nobody uses; nil: forever.
+  var capAgeMilliseconds: Int64?
 }
 
 /// Who this worker is, as replies and the store say it.
