@@ -11,6 +11,8 @@ struct ReplyMeta: Sendable {
   var runMicroseconds: UInt64 = 0
   var guestStatus: UInt32?
   var retryAfterMilliseconds: UInt32?
+  /// W3C trace context, for jobs that came with one.
+  var traceparent: String?
 }
 
 /// Writes reply metadata as JSON into one buffer that is used again for each reply: no allocation per reply.
@@ -41,6 +43,10 @@ struct MetaWriter: ~Copyable {
     field(",\"run_us\":", meta.runMicroseconds)
     if let status = meta.guestStatus { field(",\"guest_status\":", UInt64(status)) }
     if let time = meta.retryAfterMilliseconds { field(",\"retry_after_ms\":", UInt64(time)) }
+    if let traceparent = meta.traceparent {
+      literal(",\"traceparent\":")
+      buffer.append(contentsOf: JSONText.quoted(traceparent).utf8)
+    }
     buffer.append(UInt8(ascii: "}"))
     return try buffer.withUnsafeBufferPointer { (bytes) throws(E) in try body(UnsafeRawBufferPointer(bytes)) }
   }
