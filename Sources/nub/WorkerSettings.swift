@@ -1,6 +1,8 @@
+import ArgumentParser
 import Foundation
 import Logging
 import NubConfiguration
+import NubLifecycle
 import NubWorker
 
 /// What `nub worker` can be told. A new option is a line in the table, and where nothing else fits, a property.
@@ -18,6 +20,7 @@ struct WorkerSettings: Configurable {
   var curveServer: String?
   var logLevel = Logger.Level.info
   var http = HTTPSettings()
+  var control: String?
 
   init() {
     let process = ProcessInfo.processInfo
@@ -25,7 +28,6 @@ struct WorkerSettings: Configurable {
       name: "\(process.hostName.prefix(48))-\(process.processIdentifier)", storePath: "nub.db", doors: [],
       lanes: max(1, process.activeProcessorCount))
     worker.version = Nub.version
-    worker.handlesSignals = true
   }
 
   static let settings: [Setting<WorkerSettings>] = [
@@ -104,9 +106,13 @@ struct WorkerSettings: Configurable {
     .integer(
       "drain-timeout", \.worker.drainMilliseconds, 0...3_600, scale: 1_000, value: "seconds",
       "How long a drain may take."),
+    .integer(
+      "stall-timeout", \.worker.stallMilliseconds, 1...3_600, scale: 1_000, value: "seconds",
+      "How long a thread with work may make no step before /livez says so; lanes have --max-run on top."),
     .text("http", \.http.address, value: "[host:]port", HTTPSettings.help),
     .list("http-host", \.http.hosts, value: "name", HTTPSettings.hostHelp),
     .flag("http-insecure", \.http.allowsInsecure, HTTPSettings.insecureHelp),
+    .text("control", \.control, value: "path", completion: .file, ControlSetting.help),
     .choice("log-level", \.logLevel, "The least that is logged."),
   ]
 
@@ -126,6 +132,28 @@ struct WorkerSettings: Configurable {
     logger.logLevel = logLevel
     configuration.logger = logger
     return configuration
+  }
+
+  /// Where the operator reaches the worker; nil for nowhere. Beside the store it is a convenience, and a worker that cannot have it
+  /// says so and works; a path that was named is a promise.
+  func makeControl(of worker: Worker, _ configuration: WorkerConfiguration) throws -> ControlServer? {
+    guard control != ControlSetting.off else { return nil }
+    do throws(ControlError) {
+      if let control {
+        return try ControlServer(try ControlPlace(path: control), worker: worker, name: configuration.name)
+      }
+    } catch {
+      Output.error("nub: the worker cannot run: \(error)")
+      throw ExitCode((error.code == .place ? EndStatus.usage : .unreachable).rawValue)
+    }
+    do throws(ControlError) {
+      return try ControlServer(
+        ControlPlace(store: configuration.storePath), worker: worker, name: configuration.name)
+    } catch {
+      configuration.logger.warning(
+        "nub worker ctl will not reach this worker", metadata: ["error": "\(error)"])
+      return nil
+    }
   }
 
   private func makeDoors() throws -> [WorkerConfiguration.Door] {

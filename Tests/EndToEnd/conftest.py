@@ -42,12 +42,15 @@ class Worker:
         self.jobs = f"ipc://{directory}/jobs"
         self.replies = f"ipc://{directory}/replies"
         self.lanes = lanes
+        # Further options, and variables, of lives to come.
+        self.arguments: list[str] = []
+        self.environment: dict[str, str] = {}
         self.process: subprocess.Popen | None = None
         self.context = zmq.Context()
         self._producers: list[Producer] = []
         self._lives = 0
 
-    def start(self) -> "Worker":
+    def start(self, wait: bool = True) -> "Worker":
         assert self.process is None or self.process.poll() is not None
         binary = os.environ.get("NUB_BIN")
         assert binary, "NUB_BIN names the nub executable (see Tests/EndToEnd/run)"
@@ -55,12 +58,15 @@ class Worker:
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 [binary, "worker", "--serve", self.serve, "--jobs", self.jobs, "--replies", self.replies]
-                + ["--store", str(self.store), "--lanes", str(self.lanes), "--engine", ENGINE],
+                + ["--store", str(self.store), "--lanes", str(self.lanes), "--engine", ENGINE]
+                + self.arguments,
+                env=os.environ | self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
-        self._await_ping()
+        if wait:
+            self._await_ping()
         return self
 
     @property

@@ -3,8 +3,8 @@
   internal import Synchronization
 #endif
 
-/// Places on a job's way at which the crash harness kills the process; the store has its own. They cost nothing in release
-/// builds: the call below is empty there.
+/// Places on a job's way at which tests kill the process, or hold one of its threads; the store has its own. They cost nothing in
+/// release builds: the call below is empty there.
 enum WorkerFailpoint: Int {
   /// Taken in, nowhere written.
   case accepted = 1
@@ -28,11 +28,22 @@ enum WorkerFailpoint: Int {
   case replied = 10
 
   #if DEBUG
-    /// Which one kills, and at which passage: `NUB_WORKER_FAILPOINT=5:3` dies the third time at number 5. Read once.
-    private static let chosen: (point: Int, passage: Int)? = {
+    private struct Choice {
+      var point: Int
+      var passage: Int
+      /// Hold the thread for as long as this file exists, instead of killing the process.
+      var file: String?
+    }
+
+    /// Which one it is, and at which passage: `NUB_WORKER_FAILPOINT=5:3` dies the third time at number 5, `5:3:FILE` stands still there.
+    /// Read once.
+    private static let chosen: Choice? = {
       guard let value = getenv("NUB_WORKER_FAILPOINT").map({ String(cString: $0) }) else { return nil }
-      let parts = value.split(separator: ":").compactMap { Int($0) }
-      return parts.count == 2 ? (parts[0], parts[1]) : nil
+      let parts = value.split(separator: ":", maxSplits: 2)
+      let numbers = parts.prefix(2).compactMap { Int($0) }
+      guard numbers.count == 2 else { return nil }
+      return Choice(
+        point: numbers[0], passage: numbers[1], file: parts.count > 2 ? String(parts[2]) : nil)
     }()
     private static let passages = Atomic<Int>(0)
   #endif
@@ -42,7 +53,12 @@ enum WorkerFailpoint: Int {
   static func pass(_ point: WorkerFailpoint) {
     #if DEBUG
       guard let chosen, chosen.point == point.rawValue else { return }
-      if passages.wrappingAdd(1, ordering: .relaxed).newValue == chosen.passage { kill(getpid(), SIGKILL) }
+      guard passages.wrappingAdd(1, ordering: .relaxed).newValue == chosen.passage else { return }
+      guard let file = chosen.file else {
+        kill(getpid(), SIGKILL)
+        return
+      }
+      while access(file, F_OK) == 0 { usleep(10_000) }
     #endif
   }
 }
