@@ -11,6 +11,7 @@ let package = Package(
     .library(name: "NubStore", targets: ["NubStore"]),
     .library(name: "NubStoreTesting", targets: ["NubStoreTesting"]),
     .library(name: "NubWorker", targets: ["NubWorker"]),
+    .library(name: "NubLifecycle", targets: ["NubLifecycle"]),
     .library(name: "NubClient", targets: ["NubClient"]),
   ],
   dependencies: [
@@ -22,6 +23,12 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.7.3"),
     .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+    // The HTTP/1.1 server alone.
+    .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
+    .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0", traits: []),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
   ],
   targets: [
     // Shared by host and guest: no Foundation, and the same sources on both sides.
@@ -118,8 +125,25 @@ let package = Package(
       dependencies: [
         "NubBroker", "NubCap", "NubSecurity", "NubStore", "NubWorker", "NubZMQ",
         .product(name: "CoreMetrics", package: "swift-metrics"),
+        .product(name: "HTTPTypes", package: "swift-http-types"),
+        .product(name: "HummingbirdCore", package: "hummingbird"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "Metrics", package: "swift-metrics"),
+      ]
+    ),
+
+    // Worker and broker as services of swift-service-lifecycle, signals, and `nub worker ctl`.
+    .target(
+      name: "NubLifecycle",
+      dependencies: [
+        "NubHTTP", "NubWorker", "NubZMQ",
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+        .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ]
     ),
 
@@ -131,11 +155,12 @@ let package = Package(
       name: "nub",
       dependencies: [
         "NubBench", "NubBroker", "NubSecurity", "NubZMQ", "NubWorker", "NubClient", "NubStore", "NubMachine",
-        "NubConfiguration", "NubHTTP", "NubProcess",
+        "NubConfiguration", "NubHTTP", "NubLifecycle", "NubProcess",
         "NubGuestBuild", "NubGuestTools", "NubABI", "NubCap", "NubCapJSON", "CZeroMQ",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "Metrics", package: "swift-metrics"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]
     ),
 
@@ -158,7 +183,9 @@ let package = Package(
       name: "NubWorkerTests",
       dependencies: [
         "NubWorker", "CZeroMQ", "NubMachine", "NubStore", "NubCap",
+        .product(name: "InMemoryTracing", package: "swift-distributed-tracing"),
         .product(name: "Logging", package: "swift-log"),
+        .product(name: "Tracing", package: "swift-distributed-tracing"),
       ]),
     .testTarget(
       name: "NubSecurityTests",
@@ -193,8 +220,16 @@ let package = Package(
       dependencies: [
         "NubHTTP", "NubStore", "NubWorker",
         .product(name: "CoreMetrics", package: "swift-metrics"),
+        .product(name: "HTTPTypes", package: "swift-http-types"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "Metrics", package: "swift-metrics"),
+      ]),
+    .testTarget(
+      name: "NubLifecycleTests",
+      dependencies: [
+        "NubHTTP", "NubLifecycle", "NubWorker",
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
     .testTarget(name: "NubELFTests", dependencies: ["NubELF"]),
   ],

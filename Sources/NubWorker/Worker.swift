@@ -6,7 +6,7 @@ internal import Synchronization
 ///
 /// ```swift
 /// let worker = try Worker(configuration)
-/// try worker.run()          // blocks until shutdown() or a signal
+/// try worker.run()          // blocks until shutdown() or stop()
 /// ```
 public final class Worker: Sendable {
   /// What this worker is doing at this moment. Any thread, any time.
@@ -52,7 +52,6 @@ public final class Worker: Sendable {
     let service = WorkerService(
       configuration, wakeup: wakeup, request: request, store: store, source: source, health: health,
       admission: admission, board: board)
-    if configuration.handlesSignals { try TerminationSignals.install(for: request) }
     try service.run(onReady: onReady)
   }
 

@@ -52,6 +52,15 @@ public struct Socket: ~Copyable, @unchecked Sendable {
     }
   }
 
+  /// Of peers on ipc endpoints, lets in those of this user only, or of those that were named before: the kernel knows who connects
+  /// (SO_PEERCRED of unix(7)).
+  public mutating func admitUser(_ user: UInt32) throws(ZMQError) {
+    var user = user
+    guard zmq_setsockopt(pointer, ZMQ_IPC_FILTER_UID, &user, MemoryLayout<UInt32>.size) == 0 else {
+      throw .last("zmq_setsockopt IPC_FILTER_UID")
+    }
+  }
+
   public mutating func bind(_ endpoint: String) throws(ZMQError) {
     guard zmq_bind(pointer, endpoint) == 0 else { throw .last("zmq_bind \(endpoint)") }
   }

@@ -4,23 +4,25 @@ import Logging
 import NubBroker
 import NubConfiguration
 import NubHTTP
+import NubLifecycle
 import NubProcess
 import NubSecurity
 import NubZMQ
 
 /// `nub broker`: a Majordomo broker (RFC 7 and 8) between producers and a fleet of workers.
-struct BrokerCommand: ParsableCommand {
+struct BrokerCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "broker",
     abstract: "Distribute jobs to a fleet of workers (Majordomo, RFC 7).",
     discussion: """
       Producers and workers connect to the same endpoints. SIGTERM stops: waiting jobs are given back (unavailable), \
-      what workers have in hand is still answered, within --drain-timeout; a second signal ends at once.
+      what workers have in hand is still answered, within --drain-timeout; a second signal ends at once, exit status 75. \
+      SIGHUP reads the authorized keys again.
       """)
 
   @OptionGroup var options: ConfigurationOptions<BrokerSettings>
 
-  func run() throws {
+  func run() async throws {
     let configured = try options.configure()
     var settings = configured.root
     let address: HTTPAddress?
@@ -36,6 +38,7 @@ struct BrokerCommand: ParsableCommand {
     var logger = Logger(label: "nub.broker") { StreamLogHandler.standardError(label: $0) }
     logger.logLevel = settings.logLevel
     try ServiceManager.watch(&settings.server, logger: logger)
+    let log = logger
     let context = try Context(maxSockets: 65_535)
     var curve: (server: CurveServer, authenticator: Authenticator)?
     if let secret = settings.curveSecret, let authorized = settings.authorizedKeys {
@@ -45,41 +48,59 @@ struct BrokerCommand: ParsableCommand {
         try Authenticator(context: context, keys: keys, logger: logger)
       )
     }
+    let keys = curve?.authenticator.keys
     var configuration = settings.broker
     configuration.requests = max(configuration.requests, configuration.requestsPerService)
     let stopper = try BrokerServer.Stopper()
-    BrokerSignals.install(stopper)
-    var server = try BrokerServer(
-      context: context, endpoints: settings.endpoints, configuration: configuration, options: settings.server,
-      curve: curve,
-      stopper: stopper, logger: logger)
+    var services = ProcessServices(logger: logger)
+    services.signals = await ProcessSignals(
+      within: .milliseconds(settings.server.drain), drain: { stopper.stop() }, stop: { stopper.stop() },
+      reload: { keys?.reloadIfChanged() })
+    let process: BrokerProcess
+    do throws(ZMQError) {
+      process = BrokerProcess(
+        try BrokerServer(
+          context: context, endpoints: settings.endpoints, configuration: configuration,
+          options: settings.server, curve: curve, stopper: stopper, logger: logger))
+    } catch {
+      Output.error("nub: the broker cannot run: \(error)")
+      throw ExitCode(EndStatus(error).rawValue)
+    }
     logger.notice(
       "serving",
-      metadata: ["endpoints": "\(server.endpoints)", "curve": "\(curve != nil)", "pid": "\(getpid())"])
-    var site: HTTPServer?
+      metadata: ["endpoints": "\(process.endpoints)", "curve": "\(curve != nil)", "pid": "\(getpid())"])
     if let address {
       let content = BrokerSite(
-        board: server.board, name: configuration.name, version: Nub.version,
+        board: process.board, name: configuration.name, version: Nub.version,
         registry: settings.http.bootstrap())
-      site = try settings.http.serve(content, at: address, logger: logger)
+      services.http = settings.http.server(content, at: address, logger: log)
     }
-    defer { site?.stop() }
-    try server.run()
+    try await services.run(named: "the broker") { prelude in
+      BlockingService(
+        name: "nub-broker", after: prelude, drain: { stopper.stop() },
+        stop: {
+          stopper.stop()
+          stopper.stop()
+        }, body: { try process.run() })
+    }
   }
 }
 
-/// SIGTERM and SIGINT stop the broker. A handler may only do what signal-safety(7) allows: an atomic and a write(2).
-private enum BrokerSignals {
-  /// Set once, before the handlers that read it.
-  nonisolated(unsafe) private static var target: Unmanaged<BrokerServer.Stopper>?
+/// Carries a broker, which belongs to one thread, to the thread that it will belong to.
+private final class BrokerProcess: @unchecked Sendable {
+  // Made by the starting thread, which does not touch it afterwards; starting a thread orders the two, and `run` is called once.
+  private var server: BrokerServer?
+  let endpoints: [String]
+  let board: BrokerBoard
 
-  static func install(_ stopper: BrokerServer.Stopper) {
-    // Retained for the rest of the process, which is as long as a signal may come.
-    target = Unmanaged.passRetained(stopper)
-    for number in [SIGTERM, SIGINT] {
-      signal(number) { _ in BrokerSignals.target?.takeUnretainedValue().stop() }
-    }
-    // A closed pipe or socket is an error code, not the end of the process.
-    signal(SIGPIPE, SIG_IGN)
+  init(_ server: consuming BrokerServer) {
+    endpoints = server.endpoints
+    board = server.board
+    self.server = consume server
+  }
+
+  func run() throws {
+    guard var server = server.take() else { return }
+    try server.run()
   }
 }

@@ -34,15 +34,9 @@ struct HTTPSettings {
     return registry
   }
 
-  func serve(_ content: any HTTPContent, at address: HTTPAddress, logger: Logger) throws -> HTTPServer {
+  func server(_ content: any HTTPContent, at address: HTTPAddress, logger: Logger) -> HTTPServer {
     var options = HTTPServer.Options()
     options.hostNames = hosts
-    do {
-      let server = try HTTPServer(address, options: options, content: content, logger: logger)
-      logger.notice("serving HTTP", metadata: ["address": "\(server.address)"])
-      return server
-    } catch {
-      throw CommandFailure(error.message)
-    }
+    return HTTPServer(address, options: options, content: content, logger: logger)
   }
 }

@@ -1,6 +1,8 @@
+import ArgumentParser
 import Foundation
 import Logging
 import NubConfiguration
+import NubLifecycle
 import NubWorker
 
 /// What `nub worker` can be told. A new option is a line in the table, and where nothing else fits, a property.
@@ -19,6 +21,7 @@ struct WorkerSettings: Configurable {
   var logLevel = Logger.Level.info
   var http = HTTPSettings()
   var process = ProcessSettings()
+  var control: String?
 
   init() {
     let process = ProcessInfo.processInfo
@@ -26,7 +29,6 @@ struct WorkerSettings: Configurable {
       name: "\(process.hostName.prefix(48))-\(process.processIdentifier)", storePath: "nub.db", doors: [],
       lanes: max(1, process.activeProcessorCount))
     worker.version = Nub.version
-    worker.handlesSignals = true
   }
 
   static let settings: [Setting<WorkerSettings>] = [
@@ -115,6 +117,7 @@ struct WorkerSettings: Configurable {
     .text("http", \.http.address, value: "[host:]port", HTTPSettings.help),
     .list("http-host", \.http.hosts, value: "name", HTTPSettings.hostHelp),
     .flag("http-insecure", \.http.allowsInsecure, HTTPSettings.insecureHelp),
+    .text("control", \.control, value: "path", completion: .file, ControlSetting.help),
     .choice("log-level", \.logLevel, "The least that is logged."),
   ]
 
@@ -134,6 +137,28 @@ struct WorkerSettings: Configurable {
     logger.logLevel = logLevel
     configuration.logger = logger
     return configuration
+  }
+
+  /// Where the operator reaches the worker; nil for nowhere. Beside the store it is a convenience, and a worker that cannot have it
+  /// says so and works; a path that was named is a promise.
+  func makeControl(of worker: Worker, _ configuration: WorkerConfiguration) throws -> ControlServer? {
+    guard control != ControlSetting.off else { return nil }
+    do throws(ControlError) {
+      if let control {
+        return try ControlServer(try ControlPlace(path: control), worker: worker, name: configuration.name)
+      }
+    } catch {
+      Output.error("nub: the worker cannot run: \(error)")
+      throw ExitCode((error.code == .place ? EndStatus.usage : .unreachable).rawValue)
+    }
+    do throws(ControlError) {
+      return try ControlServer(
+        ControlPlace(store: configuration.storePath), worker: worker, name: configuration.name)
+    } catch {
+      configuration.logger.warning(
+        "nub worker ctl will not reach this worker", metadata: ["error": "\(error)"])
+      return nil
+    }
   }
 
   private func makeDoors() throws -> [WorkerConfiguration.Door] {

@@ -34,7 +34,7 @@ def start_refused(store: Path, user: int | None = None) -> str:
         [NUB, "worker", "--store", str(store), "--serve", f"ipc://{socket}", "--engine", engine, "--lanes", "1"],
         capture_output=True, text=True, timeout=120, user=user, stdin=subprocess.DEVNULL,
     )
-    assert done.returncode == 1, (done.returncode, done.stderr)
+    assert done.returncode == 74, (done.returncode, done.stderr)
     assert "usage" not in done.stderr.lower(), done.stderr
     return done.stderr
 

@@ -1,3 +1,4 @@
+import HTTPTypes
 import NubHTTP
 import Synchronization
 import Testing
@@ -18,8 +19,8 @@ import Testing
   }
 
   func ask(_ path: String) -> (Int, String)? {
-    probes.answer(HTTPRequest(path: path)).map {
-      ($0.status.rawValue, String(decoding: $0.body, as: UTF8.self))
+    probes.answer(PageRequest(path: path)).map {
+      ($0.status.code, String(decoding: $0.body, as: UTF8.self))
     }
   }
 

@@ -1,3 +1,4 @@
+internal import HTTPTypes
 public import NubBroker
 
 /// A broker's HTTP: metrics, probes, and a page about its services.
@@ -22,7 +23,7 @@ public final class BrokerSite: HTTPContent {
       phase: snapshot.isDraining ? "draining" : "serving", isReady: !snapshot.isDraining)
   }
 
-  public func answer(_ request: HTTPRequest) -> HTTPAnswer {
+  public func answer(_ request: PageRequest) -> HTTPAnswer {
     if let response = probes.answer(request) { return .now(response) }
     guard request.path == "/" else { return .now(.text(.notFound, "there is no such page")) }
     return .later { [self] in page() }
@@ -65,7 +66,7 @@ public final class BrokerSite: HTTPContent {
 
   // MARK: The page
 
-  private func page() -> HTTPResponse {
+  private func page() -> PageResponse {
     let snapshot = board.snapshot ?? BrokerSnapshot()
     let counters = snapshot.counters
     let layout = Layout(

@@ -15,10 +15,11 @@ enum Chart {
     var last = 0.0
     for (index, rate) in rates.enumerated() {
       guard let rate else { continue }
-      let x = (Double(index) + 0.5) * step
+      // A step for each bin, as wide as the time that it stands for: the first one can be seen, too.
+      let x = Double(index) * step
       if first == nil { first = x }
-      last = x
-      line += (line.isEmpty ? "M" : "L") + "\(number(x)) \(y(rate))"
+      last = x + step
+      line += (line.isEmpty ? "M" : "L") + "\(number(x)) \(y(rate))L\(number(last)) \(y(rate))"
     }
     let area =
       first.map { "\(line)L\(number(last)) \(number(height - 4))L\(number($0)) \(number(height - 4))Z" } ?? ""

@@ -1,3 +1,5 @@
+internal import HTTPTypes
+
 /// What all pages have around them. One style and one script, inline, allowed by a nonce; nothing else may load or run, so what slips
 /// through everything else still cannot act (Content Security Policy, level 3).
 struct Layout: Sendable {
@@ -13,8 +15,8 @@ struct Layout: Sendable {
   ///   - isLive: the page renews itself: by script, in place, or without scripts as a whole.
   ///   - query: what the search field holds.
   func page(
-    _ title: String, status: HTTPStatus = .ok, isLive: Bool = false, query: String = "", _ main: HTML
-  ) -> HTTPResponse {
+    _ title: String, status: HTTPResponse.Status = .ok, isLive: Bool = false, query: String = "", _ main: HTML
+  ) -> PageResponse {
     let nonce = Self.nonce()
     let renewal: HTML =
       isLive ? "<noscript><meta http-equiv=\"refresh\" content=\"5\"></noscript>" : ""
@@ -41,13 +43,10 @@ struct Layout: Sendable {
       <script nonce="\(nonce)">\(Self.script)</script></body></html>
 
       """
-    var response = HTTPResponse(status, type: "text/html; charset=utf-8", body: Array(html.text.utf8))
-    response.fields.append(
-      (
-        "Content-Security-Policy",
-        "default-src 'none'; style-src 'nonce-\(nonce)'; script-src 'nonce-\(nonce)'; connect-src 'self'; img-src data:; "
-          + "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-      ))
+    var response = PageResponse(status, type: "text/html; charset=utf-8", body: Array(html.text.utf8))
+    response.fields[.contentSecurityPolicy] =
+      "default-src 'none'; style-src 'nonce-\(nonce)'; script-src 'nonce-\(nonce)'; connect-src 'self'; img-src data:; "
+      + "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     return response
   }
 
@@ -124,8 +123,10 @@ struct Layout: Sendable {
     th, td { text-align: left; padding: 7px 16px; vertical-align: top; border-top: 1px solid var(--line); }
     tr:first-child > th { border-top: 0; } th { font-weight: 500; color: var(--soft); font-size: 13px; white-space: nowrap; }
     td.n, th.n { text-align: right; white-space: nowrap; } td.t { white-space: nowrap; color: var(--soft); }
-    td.why { min-width: 220px; overflow-wrap: anywhere; }
+    td.why { width: 40%; min-width: 220px; overflow-wrap: anywhere; } td.who { min-width: 90px; overflow-wrap: anywhere; }
     .id { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: 13px; overflow-wrap: anywhere; }
+    td.job { white-space: nowrap; } td.job .id { display: inline-block; max-width: 36ch; overflow: hidden; text-overflow: ellipsis;
+      vertical-align: bottom; }
     .empty { color: var(--soft); padding: 18px 16px; margin: 0; } .soft { color: var(--soft); }
     dl { display: grid; grid-template-columns: minmax(110px, max-content) 1fr; gap: 7px 20px; margin: 0; padding: 14px 16px; }
     dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; min-width: 0; }
@@ -137,6 +138,8 @@ struct Layout: Sendable {
       .tile b { font-size: 20px; }
       .stack tr:first-child { display: none; } .stack tr { display: block; padding: 10px 14px; border-top: 1px solid var(--line); }
       .stack tr:nth-child(2) { border-top: 0; } .stack td { display: block; border: 0; padding: 1px 0; text-align: left; }
+      .stack td.why { width: auto; } .stack td, .stack td.job .id { max-width: 100%; min-width: 0; overflow-wrap: anywhere; }
+      .tile:last-child:nth-child(odd) { grid-column: 1 / -1; }
       .stack td[data-l]::before { content: attr(data-l) " "; color: var(--soft); } .stack td:empty { display: none; }
       dl { grid-template-columns: 1fr; gap: 2px; } dd { margin-bottom: 8px; } }
     """

@@ -1,3 +1,5 @@
+internal import HTTPTypes
+
 /// What every process of nub answers over HTTP: metrics and probes. All of it is in memory, so it never waits.
 public struct Probes: Sendable {
   private let registry: MetricsRegistry
@@ -25,19 +27,19 @@ public struct Probes: Sendable {
   }
 
   /// nil for other paths.
-  public func answer(_ request: HTTPRequest) -> HTTPResponse? {
+  public func answer(_ request: PageRequest) -> PageResponse? {
     switch request.path {
     case "/metrics":
-      HTTPResponse(.ok, type: ExpositionWriter.contentType, body: Array(registry.exposition().utf8))
+      PageResponse(.ok, type: ExpositionWriter.contentType, body: Array(registry.exposition().utf8))
     case "/livez": probe(\.isLive)
     case "/readyz": probe(\.isReady)
     default: nil
     }
   }
 
-  private func probe(_ isGood: KeyPath<ProcessHealth, Bool>) -> HTTPResponse {
+  private func probe(_ isGood: KeyPath<ProcessHealth, Bool>) -> PageResponse {
     let report = health()
     guard !report[keyPath: isGood] else { return .text(.ok, "ok") }
-    return .text(.unavailable, report.reasons.joined(separator: "\n"))
+    return .text(.serviceUnavailable, report.reasons.joined(separator: "\n"))
   }
 }

@@ -1,3 +1,4 @@
+internal import HTTPTypes
 internal import NubCap
 internal import NubStore
 
@@ -14,7 +15,7 @@ struct StorePages {
   private static let rows = 50
 
   /// nil for paths of other pages.
-  func answer(_ request: HTTPRequest) throws(StoreError) -> HTTPResponse? {
+  func answer(_ request: PageRequest) throws(StoreError) -> PageResponse? {
     switch request.path {
     case "/jobs": try jobs(request)
     case "/job": try job(request)
@@ -27,7 +28,7 @@ struct StorePages {
 
   // MARK: Lists
 
-  private func jobs(_ request: HTTPRequest) throws(StoreError) -> HTTPResponse {
+  private func jobs(_ request: PageRequest) throws(StoreError) -> PageResponse {
     var filter = ResultFilter()
     filter.onlyFailures = request.parameter("failed") == "1"
     let tenant = request.parameter("tenant") ?? ""
@@ -59,7 +60,7 @@ struct StorePages {
       """)
   }
 
-  private func caps(_ request: HTTPRequest) throws(StoreError) -> HTTPResponse {
+  private func caps(_ request: PageRequest) throws(StoreError) -> PageResponse {
     let page = try queries.caps(
       CapFilter(), limit: Self.rows, after: request.parameter("after").flatMap(PageCursor.init),
       budget: .milliseconds(200))
@@ -86,7 +87,7 @@ struct StorePages {
 
   // MARK: One
 
-  private func job(_ request: HTTPRequest) throws(StoreError) -> HTTPResponse {
+  private func job(_ request: PageRequest) throws(StoreError) -> PageResponse {
     guard let raw = request.query.split(separator: "&").first(where: { $0.hasPrefix("id=") }),
       let id = Percent.decodeBytes(raw.dropFirst(3)), (1...64).contains(id.count)
     else { return missing("a job id has 1 to 64 bytes", "") }
@@ -94,7 +95,7 @@ struct StorePages {
     return found.isEmpty ? missing("no job with this id has finished here", Show.jobID(id)) : page(of: found)
   }
 
-  private func page(of jobs: [ResultDetail]) -> HTTPResponse {
+  private func page(of jobs: [ResultDetail]) -> PageResponse {
     guard let id = jobs.first?.row.jobID else { return missing("", "") }
     let shown = Show.text(Show.jobID(id), limit: 140)
     return layout.page(
@@ -133,14 +134,14 @@ struct StorePages {
       """
   }
 
-  private func cap(_ request: HTTPRequest) throws(StoreError) -> HTTPResponse {
+  private func cap(_ request: PageRequest) throws(StoreError) -> PageResponse {
     let text = request.parameter("hash") ?? ""
     guard let hash = CapHash(hex: text) else { return missing("a cap's hash has 64 hex digits", text) }
     guard let detail = try queries.cap(hash) else { return missing("the store has no such cap", text) }
     return page(of: detail)
   }
 
-  private func page(of cap: CapDetail) -> HTTPResponse {
+  private func page(of cap: CapDetail) -> PageResponse {
     let row = cap.row
     let references = cap.references.prefix(256).map { reference -> HTML in
       "<tr><td>\(Pages.link(toCap: reference.hash))</td><td>\(reference.isPresent ? "" : "<span class=\"pill bad\">missing</span>" as HTML)</td></tr>"
@@ -163,7 +164,7 @@ struct StorePages {
   // MARK: Search
 
   /// Looks for what was typed as everything that it may be: a cap's hash, a job id as text, in hex, or as a UUID.
-  private func search(_ typed: String) throws(StoreError) -> HTTPResponse {
+  private func search(_ typed: String) throws(StoreError) -> PageResponse {
     let text = typed.split(whereSeparator: \.isWhitespace).joined(separator: " ")
     guard !text.isEmpty else { return missing("type a job id or a cap's hash", "") }
     if let hash = CapHash(hex: text), let detail = try queries.cap(hash) { return page(of: detail) }
@@ -183,7 +184,7 @@ struct StorePages {
     return missing("no finished job and no cap is called that", text)
   }
 
-  private func missing(_ why: String, _ what: String) -> HTTPResponse {
+  private func missing(_ why: String, _ what: String) -> PageResponse {
     layout.page(
       "nub: not found", status: .notFound, query: what,
       """

@@ -63,12 +63,13 @@ struct OverviewPage {
     let rows = order.prefix(64).map { index, lane -> HTML in
       guard lane.jobs > 0 else {
         return
-          "<tr><td>\(index)</td><td><span class=\"pill idle\">idle</span></td><td></td><td></td><td></td><td></td><td></td></tr>"
+          "<tr><td data-l=\"lane\">\(index)</td><td><span class=\"pill idle\">idle</span></td><td></td><td></td><td></td><td></td><td></td></tr>"
       }
       return """
-        <tr><td>\(index)</td><td><span class="pill">running</span></td>\
+        <tr><td data-l="lane">\(index)</td><td><span class="pill">running</span></td>\
         <td class="n" data-l="jobs">\(lane.jobs)</td><td data-l="function">\(Show.text(lane.function, limit: 64))</td>\
-        <td data-l="tenant">\(Pages.tenant(lane.tenant))</td><td class="id">\(Show.text(Show.jobID(lane.jobID), limit: 140))</td>\
+        <td class="who" data-l="tenant">\(Pages.tenant(lane.tenant))</td>\
+        <td class="job"><span class="id">\(Show.text(Show.jobID(lane.jobID), limit: 140))</span></td>\
         <td class="n" data-l="for">\(Show.microseconds(lane.microseconds))</td></tr>
         """
     }
@@ -138,7 +139,8 @@ enum Pages {
   }
 
   static func link(toJob id: [UInt8]) -> HTML {
-    "<a class=\"id\" href=\"/job?id=\(Percent.encode(id))\">\(Show.text(Show.jobID(id), limit: 140))</a>"
+    let text = Show.text(Show.jobID(id), limit: 140)
+    return "<a class=\"id\" href=\"/job?id=\(Percent.encode(id))\" title=\"\(text)\">\(text)</a>"
   }
 
   static func link(toCap hash: String) -> HTML { "<a class=\"id\" href=\"/cap?hash=\(hash)\">\(hash)</a>" }
@@ -151,8 +153,8 @@ enum Pages {
     let lines = rows.map { row -> HTML in
       """
       <tr><td class="t" title="\(Show.time(row.finishedMilliseconds)) UTC">\(Show.ago(row.finishedMilliseconds, now: now))</td>\
-      <td>\(link(toJob: row.jobID))</td><td>\(status(row))</td><td data-l="function">\(Show.text(row.function, limit: 64))</td>\
-      <td data-l="tenant">\(tenant(row.tenant))</td><td class="n" data-l="ran">\(Show.microseconds(row.runMicroseconds))</td>\
+      <td class="job">\(link(toJob: row.jobID))</td><td>\(status(row))</td><td data-l="function">\(Show.text(row.function, limit: 64))</td>\
+      <td class="who" data-l="tenant">\(tenant(row.tenant))</td><td class="n" data-l="ran">\(Show.microseconds(row.runMicroseconds))</td>\
       <td class="why">\(row.message.map { "\(Show.text($0, limit: 240))" as HTML } ?? "")</td></tr>
       """
     }

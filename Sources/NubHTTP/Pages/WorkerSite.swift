@@ -1,4 +1,5 @@
 internal import Glibc
+internal import HTTPTypes
 internal import NubStore
 public import NubWorker
 internal import Synchronization
@@ -28,7 +29,7 @@ public final class WorkerSite: HTTPContent {
     registry.collect { writer in store.write(to: &writer) }
   }
 
-  public func answer(_ request: HTTPRequest) -> HTTPAnswer {
+  public func answer(_ request: PageRequest) -> HTTPAnswer {
     if let response = probes.answer(request) { return .now(response) }
     switch request.path {
     case "/", "/jobs", "/job", "/caps", "/cap", "/search":
@@ -44,7 +45,7 @@ public final class WorkerSite: HTTPContent {
   }
 
   /// On the pages' thread.
-  private func page(_ request: HTTPRequest) -> HTTPResponse {
+  private func page(_ request: PageRequest) -> PageResponse {
     let report = ProcessHealth(worker.health.report)
     let snapshot = worker.snapshot
     let layout = Layout(
@@ -59,7 +60,7 @@ public final class WorkerSite: HTTPContent {
     } catch {
       if request.path != "/" {
         return layout.page(
-          "nub: the store", status: .unavailable,
+          "nub: the store", status: .serviceUnavailable,
           "<h1>The store does not answer</h1><p class=\"card note bad\">\(Show.text(error.message))</p>")
       }
     }

@@ -72,7 +72,7 @@ final class CommitLoop {
     case .work(let work):
       commit(held.isEmpty ? work : takeHeld(with: work))
       // A worker that is never idle keeps house, too.
-      if Monotonic.now >= nextHouse { keepHouse() }
+      if Monotonic.now >= nextHouse, !committer.isClosed { keepHouse() }
     case .idle: if held.isEmpty { keepHouse() } else { commit(takeHeld(with: Committer.Work())) }
     case .closed:
       if !held.isEmpty { commit(takeHeld(with: Committer.Work())) }
@@ -289,6 +289,8 @@ final class CommitLoop {
       work.uses = notes
       commit(work)
     }
+    // The end waits for nothing that the next start can do: each attempt may take as long as a lock is waited for.
+    guard !committer.isClosed else { return }
     if now >= nextTakeOver { takeOver() }
     do throws(StoreError) {
       // One slice, then another look at the inbox.

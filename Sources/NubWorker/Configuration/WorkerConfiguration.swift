@@ -89,8 +89,6 @@ public struct WorkerConfiguration: Sendable {
   /// For how long the door thread looks out for the answer of a lone job before it sleeps, microseconds; 0: not at all, as on a
   /// machine with one processor. See docs/decisions/0405.
   public var pollMicroseconds: UInt64 = 400
-  /// Whether ``Worker/run()`` installs handlers for SIGTERM and SIGINT.
-  public var handlesSignals = false
   public var logger = Logger(label: "nub.worker")
 
   public init(name: String, storePath: String, doors: [Door], lanes: Int = 2) {

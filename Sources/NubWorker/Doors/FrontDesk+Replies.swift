@@ -44,6 +44,10 @@ extension FrontDesk {
       startNextSuspect()
     }
     var meta = meta
+    if let trace = job.trace {
+      meta.traceparent = trace.traceparent
+      trace.end(status, meta)
+    }
     // The credit goes back with the first reply that leaves; the others hold references to the same body.
     var share: Credit.Share? = job.credit
     let now = Monotonic.now
@@ -61,6 +65,7 @@ extension FrontDesk {
 
   /// Forgets a job without answering: it stays in the journal.
   func forget(_ job: Job) {
+    job.trace?.abandon()
     leave(job)
     credit.giveBack(job.credit)
   }

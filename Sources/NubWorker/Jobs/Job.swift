@@ -27,6 +27,13 @@ final class Job: @unchecked Sendable {
   enum Work: Sendable {
     case call(function: UInt32)
     case putCap(claim: CapHash?)
+
+    var verb: Verb {
+      switch self {
+      case .call: .call
+      case .putCap: .putCap
+      }
+    }
   }
 
   let key: JobKey
@@ -58,6 +65,8 @@ final class Job: @unchecked Sendable {
   var winner: RecordedResult?
   /// What a finished put, or the caps that came along, add to the store.
   var filedCaps: [FiledCap] = []
+  /// Its place in its producer's trace.
+  let trace: JobTrace?
   /// Whether it is in no table and nobody waits for it: it only has to leave the journal.
   var isStray = false
   /// Set by the door thread, read by the lane.
@@ -78,6 +87,7 @@ final class Job: @unchecked Sendable {
     self.accepted = accepted
     self.acceptedUnixMilliseconds = acceptedUnixMilliseconds
     self.content = content
+    trace = options.traceparent == nil ? nil : JobTrace(options.traceparent, verb: work.verb)
     askers = asker.map { [$0] } ?? []
   }
 
@@ -86,12 +96,7 @@ final class Job: @unchecked Sendable {
   var operand: UnsafeRawBufferPointer { content.operand }
   var body: UnsafeRawBufferPointer { content.body }
 
-  var verb: Verb {
-    switch work {
-    case .call: .call
-    case .putCap: .putCap
-    }
-  }
+  var verb: Verb { work.verb }
 
   var isCall: Bool {
     if case .call = work { true } else { false }

@@ -206,19 +206,21 @@ final class Lane {
     let sandbox = engine.sandboxID
     var ran = 0
     var left: [Job] = []
-    calls.withUnsafeBufferPointer { calls in
-      engine.run(calls) { index, result, microseconds in
-        let job = ready[index]
-        if case .notRun = result {
-          // Somebody else's turn was the start of it, not its own.
-          job.attempt -= 1
-          left.append(job)
-          return
+    JobTrace.within(ready) {
+      calls.withUnsafeBufferPointer { calls in
+        engine.run(calls) { index, result, microseconds in
+          let job = ready[index]
+          if case .notRun = result {
+            // Somebody else's turn was the start of it, not its own.
+            job.attempt -= 1
+            left.append(job)
+            return
+          }
+          ran += 1
+          pulse.work()
+          conclude(job, result, microseconds: microseconds, sandbox: sandbox, wasAlone: isAlone)
+          handOverIfDue()
         }
-        ran += 1
-        pulse.work()
-        conclude(job, result, microseconds: microseconds, sandbox: sandbox, wasAlone: isAlone)
-        handOverIfDue()
       }
     }
     notRun.append(contentsOf: left)

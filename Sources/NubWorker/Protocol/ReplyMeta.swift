@@ -12,6 +12,8 @@ struct ReplyMeta: Sendable {
   var guestStatus: UInt32?
   var retryAfterMilliseconds: UInt32?
   var missingReferences: UInt32?
+  /// W3C trace context, for jobs that came with one.
+  var traceparent: String?
 }
 
 /// Writes reply metadata as JSON into one buffer that is used again for each reply: no allocation per reply.
@@ -43,6 +45,10 @@ struct MetaWriter: ~Copyable {
     if let status = meta.guestStatus { field(",\"guest_status\":", UInt64(status)) }
     if let time = meta.retryAfterMilliseconds { field(",\"retry_after_ms\":", UInt64(time)) }
     if let count = meta.missingReferences { field(",\"missing_refs\":", UInt64(count)) }
+    if let traceparent = meta.traceparent {
+      literal(",\"traceparent\":")
+      buffer.append(contentsOf: JSONText.quoted(traceparent).utf8)
+    }
     buffer.append(UInt8(ascii: "}"))
     return try buffer.withUnsafeBufferPointer { (bytes) throws(E) in try body(UnsafeRawBufferPointer(bytes)) }
   }

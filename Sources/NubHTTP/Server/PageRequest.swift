@@ -1,24 +1,19 @@
-/// A request, understood: GET or HEAD, without a body. Everything else has been refused by the ``HTTPParser``.
-public struct HTTPRequest: Sendable, Equatable {
-  public var isHead: Bool
-  /// Percent-encoded, as it came: begins with `/` and holds no `?`.
+/// A question to a page: GET or HEAD, without a body. Everything else the ``HTTPServer`` refuses itself.
+public struct PageRequest: Sendable, Equatable {
+  /// Percent-encoded, as it came: holds no `?`.
   public var path: String
   /// Behind the `?`, percent-encoded; empty where there is none.
   public var query: String
-  /// The Host field's value; nil only in HTTP/1.0.
-  public var host: String?
-  /// Whether the connection may serve another request.
-  public var keepsAlive: Bool
 
-  public init(
-    path: String, query: String = "", host: String? = "localhost", isHead: Bool = false,
-    keepsAlive: Bool = true
-  ) {
+  public init(path: String, query: String = "") {
     self.path = path
     self.query = query
-    self.host = host
-    self.isHead = isHead
-    self.keepsAlive = keepsAlive
+  }
+
+  /// From a request's target (RFC 9112, section 3.2.1).
+  init(target: String) {
+    let parts = target.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
+    self.init(path: parts.first.map(String.init) ?? "", query: parts.count > 1 ? String(parts[1]) : "")
   }
 
   /// The value of a query parameter, decoded as HTML forms encode it; nil if it is absent or not valid.

@@ -1,0 +1,128 @@
+import ArgumentParser
+import Foundation
+import NubLifecycle
+
+/// `nub worker ctl`: speaks to a worker that runs on this machine.
+struct WorkerControlCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "ctl", abstract: "Control a worker that runs on this machine as the same user.",
+    discussion: """
+      quiet: it takes nothing new until resume; what it has is finished. drain: it finishes what it has, and ends. \
+      reload: it reads the authorized keys again. The worker is found beside its store, or at the path that its \
+      --control named. Exit status 69: nobody is there.
+      """)
+
+  enum Verb: String, ExpressibleByArgument, CaseIterable {
+    case status, quiet, resume, drain, reload
+  }
+
+  @Argument(help: "status, quiet, resume, drain or reload.")
+  var verb: Verb = .status
+
+  @OptionGroup var store: StoreArguments
+
+  @Option(
+    help: "The socket that the worker's --control named. Default: NUB_CONTROL, else beside the store.",
+    completion: .file())
+  var control: String?
+
+  @Option(help: ArgumentHelp("Which worker, where a store has several.", valueName: "name or pid"))
+  var worker: String?
+
+  @Flag(help: "All workers of the store.")
+  var all = false
+
+  // Not `json`: the parser knows values by the names of properties, and the command above has one of that name.
+  @Flag(name: .customLong("json"), help: "Print what they answer as JSON, a line each.")
+  var printsJSON = false
+
+  func run() throws {
+    do {
+      let client = ControlClient(try place)
+      let command = ControlCommand(rawValue: verb.rawValue) ?? .status
+      var failures = 0
+      for name in try choose(client) {
+        let reply = try client.send(command, to: name)
+        if let error = reply.error {
+          failures += 1
+          Output.error("nub: \(reply.status.name): \(error)")
+        }
+        try Output.line(printsJSON ? try jsonLine(reply) : text(reply))
+      }
+      if failures > 0 { throw ExitCode(1) }
+    } catch let error as ControlError {
+      Output.error("nub: \(error)")
+      throw ExitCode(EndStatus.unreachable.rawValue)
+    }
+  }
+
+  private var place: ControlPlace {
+    get throws {
+      if let path = control ?? Environment.control {
+        guard path != ControlSetting.off else {
+          throw ValidationError("--control off is for the worker; name its socket, or its store")
+        }
+        return try ControlPlace(path: path)
+      }
+      return ControlPlace(store: store.path)
+    }
+  }
+
+  private func choose(_ client: ControlClient) throws -> [String] {
+    let names = try client.workers()
+    guard !names.isEmpty else { throw ControlError(.nobody, "no worker listens beside \(store.path)") }
+    if let worker {
+      let matching = try names.filter { name in
+        let status = try client.send(.status, to: name).status
+        return status.name == worker || "\(status.pid)" == worker
+      }
+      guard !matching.isEmpty else { throw ControlError(.nobody, "no worker here is called \(worker)") }
+      return matching
+    }
+    if names.count == 1 || all || verb == .status { return names }
+    let known = try names.map { try client.send(.status, to: $0).status.name }
+    throw ControlError(
+      .ambiguous,
+      "\(names.count) workers share this store: say --all, or --worker with one of \(known.joined(separator: ", "))"
+    )
+  }
+
+  private func text(_ reply: ControlReply) -> String {
+    let status = reply.status
+    if let note = reply.note, verb != .status { return "\(printable(status.name)): \(note)" }
+    var lines = [
+      "\(printable(status.name)) \(status.phase), pid \(status.pid), \(status.ready ? "ready" : "not ready")"
+    ]
+    if !status.stuck.isEmpty { lines.append("  no progress: \(status.stuck.joined(separator: ", "))") }
+    if let store = status.store { lines.append("  store: \(printable(store))") }
+    if let sandboxes = status.sandboxes { lines.append("  sandboxes: \(printable(sandboxes))") }
+    lines.append(
+      "  \(status.lanesBusy) of \(status.lanes) lanes busy, \(status.waiting) jobs waiting, "
+        + "\(status.inFlight) in flight")
+    lines.append(
+      "  \(status.succeeded) succeeded, \(status.failed) failed, \(status.duplicates) answered from the store"
+    )
+    if !status.endpoints.isEmpty {
+      lines.append("  \(status.endpoints.map(printable).joined(separator: " "))")
+    }
+    return lines.joined(separator: "\n")
+  }
+
+  /// A worker's name is what somebody chose: nothing of it may reach the terminal as a command.
+  private func printable(_ text: String) -> String {
+    text.unicodeScalars.map { scalar in
+      scalar.properties.generalCategory == .control ? "\\u{\(String(scalar.value, radix: 16))}" : "\(scalar)"
+    }.joined()
+  }
+}
+
+/// `--control` of `nub worker`.
+enum ControlSetting {
+  static let off = "off"
+  static let help =
+    "Where `nub worker ctl` reaches this worker: a socket's path, or off. Default: beside the store."
+}
+
+extension Environment {
+  static var control: String? { value("NUB_CONTROL") }
+}
