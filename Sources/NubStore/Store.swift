@@ -38,10 +38,12 @@ public protocol StoreReader: AnyObject {
   /// When the cap was last used as far as the store has been told, in Unix milliseconds; nil if ``hasCap(_:tenant:)`` denies it.
   func lastUse(ofCap hash: CapHash, tenant: TenantID) throws(StoreError) -> Int64?
 
-  /// Calls `missing` in order with the index of every hash that ``hasCap(_:tenant:)`` denies.
-  /// - Parameter hashes: n times 32 bytes; a rest of fewer is ignored.
+  /// Calls `missing` in order with the index of every hash that ``hasCap(_:tenant:)`` denies, or that was last used before `time`.
+  /// - Parameters:
+  ///   - hashes: n times 32 bytes; a rest of fewer is ignored.
+  ///   - time: Unix milliseconds.
   func missingCaps(
-    _ hashes: UnsafeRawBufferPointer, tenant: TenantID, _ missing: (Int) -> Void
+    _ hashes: UnsafeRawBufferPointer, tenant: TenantID, usedSince time: Int64, _ missing: (Int) -> Void
   ) throws(StoreError)
 
   /// Hands a cap's kind and wire form to `body`, while the call lasts; false if the store has none that the tenant may see.

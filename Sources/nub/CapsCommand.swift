@@ -105,7 +105,8 @@ struct CapsCommand: ParsableCommand {
 
     func run() throws {
       let queries = try store.open()
-      let statistics = try queries.statistics()
+      // Only for the bar; a damaged file may have no statistics, and is looked at all the same.
+      let all = (try? queries.statistics()).map { Int($0.caps) }
       var cursor: PageCursor?
       var checked = 0
       var bytes: Int64 = 0
@@ -117,7 +118,7 @@ struct CapsCommand: ParsableCommand {
         damaged += part.damaged.count
         for hash in part.damaged { try Output.line("damaged \(hash.hex)") }
         cursor = part.next
-        Output.progress(bar(checked, of: Int(statistics.caps), bytes: bytes))
+        Output.progress(bar(checked, of: all ?? checked, bytes: bytes))
       } while cursor != nil
       Output.endProgress()
       let problems = try queries.integrityProblems()

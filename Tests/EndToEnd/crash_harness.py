@@ -13,7 +13,7 @@ The long form, from the repository's root (a debug build has the failpoints, a r
     swift build --product nub
     NUB_BIN=.build/debug/nub NUB_CRASHES=500 Tests/EndToEnd/run test_crashes.py -s
 
-It prints what it did so far with every ten kills. `NUB_SEED` repeats the choices of a run (not the scheduler's), `NUB_KEEP=1` leaves
+It takes about five minutes on two cores and prints what it did so far with every ten kills. `NUB_SEED` repeats the choices of a run (not the scheduler's), `NUB_KEEP=1` leaves
 the store and the worker's log where they are.
 """
 

@@ -113,33 +113,31 @@ final class SQLiteReader: StoreReader {
   // MARK: Caps
 
   func hasCap(_ hash: CapHash, tenant: TenantID) throws(StoreError) -> Bool {
-    try hash.withUnsafeBytes { (bytes) throws(StoreError) in try isVisible(bytes, tenant) }
+    try lastUse(ofCap: hash, tenant: tenant) != nil
   }
 
   func lastUse(ofCap hash: CapHash, tenant: TenantID) throws(StoreError) -> Int64? {
-    try hash.withUnsafeBytes { (bytes) throws(StoreError) in
-      capVisible.bind(1, blob: bytes)
-      capVisible.bind(2, tenant.rawValue)
-      defer { capVisible.reset() }
-      return try capVisible.step() ? capVisible.int64(0) : nil
-    }
+    try hash.withUnsafeBytes { (bytes) throws(StoreError) in try lastUse(bytes, tenant) }
   }
 
   func missingCaps(
-    _ hashes: UnsafeRawBufferPointer, tenant: TenantID, _ missing: (Int) -> Void
+    _ hashes: UnsafeRawBufferPointer, tenant: TenantID, usedSince time: Int64, _ missing: (Int) -> Void
   ) throws(StoreError) {
     for index in 0..<hashes.count / CapHash.byteCount {
       let start = index * CapHash.byteCount
       let hash = UnsafeRawBufferPointer(rebasing: hashes[start..<start + CapHash.byteCount])
-      if try !isVisible(hash, tenant) { missing(index) }
+      guard let last = try lastUse(hash, tenant), last >= time else {
+        missing(index)
+        continue
+      }
     }
   }
 
-  private func isVisible(_ hash: UnsafeRawBufferPointer, _ tenant: TenantID) throws(StoreError) -> Bool {
+  private func lastUse(_ hash: UnsafeRawBufferPointer, _ tenant: TenantID) throws(StoreError) -> Int64? {
     capVisible.bind(1, blob: hash)
     capVisible.bind(2, tenant.rawValue)
     defer { capVisible.reset() }
-    return try capVisible.step()
+    return try capVisible.step() ? capVisible.int64(0) : nil
   }
 
   func cap(

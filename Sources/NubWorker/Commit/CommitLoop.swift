@@ -190,12 +190,14 @@ final class CommitLoop {
   }
 
   private func addResult(of job: Job, _ now: Int64) throws(StoreError) {
-    guard job.isCall, job.winner == nil, let outcome = job.outcome, outcome.status.isRecorded else { return }
+    guard job.isCall, let digest = job.digest, job.winner == nil, let outcome = job.outcome,
+      outcome.status.isRecorded
+    else { return }
     let isOK = outcome.status == .ok
     batch.finished.append(
       FinishedJob(
         tenant: try tenant(job.tenantName), jobID: .memory(job.id), verb: job.verb.rawValue,
-        operand: .memory(job.operand), digest: job.digest, attempts: job.attempt,
+        operand: .memory(job.operand), digest: digest, attempts: job.attempt,
         status: outcome.status.rawValue,
         guestStatus: outcome.guestStatus, body: isOK ? .array(outcome.body) : .empty,
         message: isOK ? .empty : .array(outcome.body), engine: engine, image: image, sandbox: outcome.sandbox,

@@ -1,3 +1,4 @@
+internal import Glibc
 internal import Logging
 internal import NubCap
 internal import NubStore
@@ -52,9 +53,9 @@ extension FrontDesk {
     let asker = Asker(
       door: door.index, envelope: Envelope(frames, count: request.start), id: request.id)
     let key = JobKey(tenant: tenants.slot(for: request.options.tenant), id: request.id)
-    let digest = ContentDigest(
-      verb: request.verb, operand: frames[request.operandFrame], body: frames[request.bodyFrame])
-    if join(request, key, digest, asker) { return }
+    let body = frames[request.bodyFrame]
+    let digest = ContentDigest(of: request.verb, operand: frames[request.operandFrame], body: body)
+    if join(request, key, digest, body, asker) { return }
     guard phase == .serving, !isQuiet, !credit.isExhausted else {
       metrics.refused(request.verb, .unavailable)
       return reply(to: asker, unavailable(refusalText))
@@ -65,7 +66,10 @@ extension FrontDesk {
   }
 
   /// Adds the asker to a job that is here already.
-  private func join(_ request: JobRequest, _ key: JobKey, _ digest: ContentDigest, _ asker: Asker) -> Bool {
+  private func join(
+    _ request: JobRequest, _ key: JobKey, _ digest: ContentDigest?, _ body: UnsafeRawBufferPointer,
+    _ asker: Asker
+  ) -> Bool {
     switch request.action {
     case .call:
       guard let job = calls[key] else { return false }
@@ -78,7 +82,7 @@ extension FrontDesk {
       return true
     case .putCap(let claim?):
       // Only a put with the same bytes is the same put: a wrong claim must not get another's answer.
-      guard let job = puts[PutKey(tenant: key.tenant, hash: claim)], job.digest == digest else {
+      guard let job = puts[PutKey(tenant: key.tenant, hash: claim)], job.body.hasSameBytes(as: body) else {
         return false
       }
       job.askers.append(asker)
@@ -89,7 +93,7 @@ extension FrontDesk {
   }
 
   private func makeJob(
-    _ request: JobRequest, _ key: JobKey, _ digest: ContentDigest, _ asker: Asker, journaled: Bool
+    _ request: JobRequest, _ key: JobKey, _ digest: ContentDigest?, _ asker: Asker, journaled: Bool
   ) -> Job {
     let work: Job.Work
     switch request.action {
@@ -177,8 +181,7 @@ extension FrontDesk {
       finish(job, recorded)
       return true
     case .putCap(let claim?):
-      guard let lastUse = try parts.reader.lastUse(ofCap: claim, tenant: job.tenantName),
-        isKept(lastUse)
+      guard let lastUse = try parts.reader.lastUse(ofCap: claim, tenant: job.tenantName), lastUse >= keptSince
       else {
         // Without bytes it was a question: unknown here, send the bytes.
         guard job.body.isEmpty else { return false }
@@ -196,11 +199,12 @@ extension FrontDesk {
     }
   }
 
-  /// Whether retention leaves a cap alone until this use of it is written down, some tenths of a second from now. One that may go at
-  /// any moment is put as if it were new: then the transaction that keeps it comes before the reply.
-  private func isKept(_ lastUse: Int64) -> Bool {
-    guard let age = limits.capAgeMilliseconds else { return true }
-    return UnixTime.milliseconds - lastUse < age / 2
+  /// A cap that was used at this Unix time in milliseconds or later is left alone by retention until another use is written down, some
+  /// tenths of a second from now. One that may go at any moment is not known for sure: it is put as if it were new, and the
+  /// transaction that keeps it comes before the reply.
+  var keptSince: Int64 {
+    guard let age = limits.capAgeMilliseconds else { return .min }
+    return UnixTime.milliseconds - age / 2
   }
 
   private var refusalText: String {
@@ -218,4 +222,12 @@ extension FrontDesk {
 extension Job {
   /// What it holds of the worker's credit.
   var credit: Credit.Share { Credit.Share(bytes: byteCount) }
+}
+
+extension UnsafeRawBufferPointer {
+  fileprivate func hasSameBytes(as other: UnsafeRawBufferPointer) -> Bool {
+    guard count == other.count else { return false }
+    guard let mine = baseAddress, let others = other.baseAddress else { return true }
+    return memcmp(mine, others, count) == 0
+  }
 }

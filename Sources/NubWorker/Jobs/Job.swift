@@ -39,7 +39,8 @@ final class Job: @unchecked Sendable {
   let key: JobKey
   let tenantName: ShortBytes
   let work: Work
-  let digest: ContentDigest
+  /// Of a call; puts are compared by their bytes.
+  let digest: ContentDigest?
   let options: JobOptions
   /// Frame 5 as it came; kept for the journal.
   let rawOptions: [UInt8]
@@ -73,7 +74,7 @@ final class Job: @unchecked Sendable {
   let isCancelled = Atomic<Bool>(false)
 
   init(
-    key: JobKey, work: Work, digest: ContentDigest, options: JobOptions, rawOptions: [UInt8],
+    key: JobKey, work: Work, digest: ContentDigest?, options: JobOptions, rawOptions: [UInt8],
     attachedCaps: [AttachedCap], accepted: Monotonic, acceptedUnixMilliseconds: Int64, asker: Asker?,
     content: consuming JobContent
   ) {
