@@ -8,8 +8,8 @@ extension Client {
     public let wasStored: Bool
   }
 
-  /// Hashes in one question, 3.2 MB of them.
-  private static let hashesPerQuestion = 100_000
+  /// Hashes in one question: the protocol allows 65 536; fewer let the worker answer others in between.
+  private static let hashesPerQuestion = 16_384
   /// Uploads under way at once in ``put(contentsOf:timeout:)``.
   private static let uploadsAtOnce = 16
 

@@ -24,9 +24,10 @@ struct PutCommand: AsyncParsableCommand {
       if files.count > 1 { Output.progress("\(index)/\(files.count) \(file)") }
       let bytes = try readFile(file, limit: defaultBodyLimit)
       let line: String
-      do throws(ClientError) {
-        let (hash, wasStored) =
+      do {
+        let (hash, wasStored) = try await client.ask {
           try await wire ? putWire(bytes, to: connection) : putData(bytes, to: connection)
+        }
         Output.endProgress()
         line = "\(hash.hex) \(wasStored ? "stored" : "known") \(file)"
       } catch {
