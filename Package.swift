@@ -98,7 +98,8 @@ let package = Package(
     .target(name: "NubClient", dependencies: ["NubZMQ", "NubCap"]),
     // Keys, who may come in, and which endpoints may go without encryption.
     .target(
-      name: "NubSecurity", dependencies: ["NubZMQ", .product(name: "Logging", package: "swift-log")]
+      name: "NubSecurity",
+      dependencies: ["CZeroMQ", "NubZMQ", .product(name: "Logging", package: "swift-log")]
     ),
     // Majordomo (RFC 7): the broker, and the worker's side of it.
     .target(

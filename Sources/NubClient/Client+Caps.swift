@@ -16,8 +16,8 @@ extension Client {
     }
   }
 
-  /// Hashes in one question: as many as a worker takes, 2 MiB of them.
-  private static let hashesPerQuestion = 65_536
+  /// Hashes in one question: the protocol allows 65 536; fewer let the worker answer others in between.
+  private static let hashesPerQuestion = 16_384
   /// Uploads under way at once in ``put(contentsOf:timeout:)``.
   private static let uploadsAtOnce = 16
 

@@ -1,6 +1,7 @@
 internal import Glibc
 internal import Logging
 internal import NubBroker
+internal import NubSecurity
 internal import NubStore
 
 /// The worker's parts, wired together: sockets and desk on the calling thread, one thread per lane, one for commits.
@@ -187,6 +188,7 @@ struct WorkerService: ~Copyable {
     limits.capAgeMilliseconds = configuration.retention.policy.caps
     limits.maximumJobs = configuration.maximumJobs
     limits.maximumBytes = configuration.maximumJobBytes
+    limits.residentBytes = configuration.maximumMemory.map { Int(clamping: $0) } ?? ProcessMemory.defaultLimit
     limits.drainMilliseconds = configuration.drainMilliseconds
     // On one processor it would take the time from those it waits for.
     limits.pollMicroseconds = sysconf(Int32(_SC_NPROCESSORS_ONLN)) > 1 ? configuration.pollMicroseconds : 0
@@ -201,10 +203,10 @@ struct WorkerService: ~Copyable {
   }
 
   private var identity: DeskIdentity {
-    let functions = source.functions.map { "{\"id\":\($0.id),\"name\":\(JSONText.quoted($0.name))}" }
+    let functions = source.functions.map { "{\"id\":\($0.id),\"name\":\(JSONString.quoted($0.name))}" }
     let body = """
-      {"version":\(JSONText.quoted(configuration.version)),"worker":\(JSONText.quoted(configuration.name)),\
-      "engine":\(JSONText.quoted(source.name)),"lanes":\(configuration.lanes),\
+      {"version":\(JSONString.quoted(configuration.version)),"worker":\(JSONString.quoted(configuration.name)),\
+      "engine":\(JSONString.quoted(source.name)),"lanes":\(configuration.lanes),\
       "limits":{"body_bytes":\(configuration.maximumBodyBytes),"message_bytes":\(configuration.maximumMessageBytes),\
       "run_ms":\(configuration.maximumRunMilliseconds),"jobs":\(configuration.maximumJobs)},\
       "functions":[\(functions.joined(separator: ","))]}

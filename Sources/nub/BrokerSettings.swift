@@ -37,6 +37,10 @@ struct BrokerSettings: Configurable {
     .integer(
       "service-timeout", \.broker.serviceTimeout, 0...86_400_000, value: "milliseconds",
       "How long a request waits for a service without workers."),
+    .integer(
+      "max-memory", \.server.residentBytes, 0...1 << 50, value: "bytes",
+      default: "three quarters of the machine's, or of the control group's",
+      "Resident bytes over which the endpoints are closed and opened again; 0 for never."),
     .choice(
       "redeliver", \.broker.redelivery,
       "Which jobs of dead workers are given to others: safe (all but calls), always, never."),

@@ -24,8 +24,10 @@ struct PutCommand: AsyncParsableCommand {
       if files.count > 1 { Output.progress("\(index)/\(files.count) \(file)") }
       let bytes = try readFile(file, limit: defaultBodyLimit)
       let line: String
-      do throws(ClientError) {
-        let outcome = try await wire ? putWire(bytes, to: connection) : connection.put(bytes)
+      do {
+        let outcome = try await client.ask {
+          try await wire ? putWire(bytes, to: connection) : connection.put(bytes)
+        }
         Output.endProgress()
         line = "\(outcome.hash.hex) \(outcome.wasStored ? "stored" : "known") \(file)"
         if outcome.missingReferences > 0 {

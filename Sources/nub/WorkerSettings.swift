@@ -82,6 +82,10 @@ struct WorkerSettings: Configurable {
     .integer(
       "max-sandboxes", \.worker.maximumSandboxes, 1...100_000, default: "four for each lane",
       "Sandboxes in all: what lanes leave over is kept warm, or kept for tenants that come back."),
+    .integer(
+      "max-memory", \.worker.maximumMemory, 0...1 << 50, value: "bytes",
+      default: "three quarters of the machine's, or of the control group's",
+      "Resident bytes over which doors are closed and opened again (see docs/security.md); 0 for never."),
     .choice("engine", \.worker.engine, "kvm, or inprocess: WITHOUT isolation, for development only."),
     .text(
       "guest", \.worker.guestPath, completion: .file, default: "nub's",

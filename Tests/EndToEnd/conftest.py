@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -72,6 +73,10 @@ class Worker:
     @property
     def log(self) -> Path:
         return self.directory / f"worker-{self._lives}.log"
+
+    def bound(self, start: str) -> str:
+        """An endpoint as bound, from the log."""
+        return re.search(re.escape(start) + r"\d+", self.log.read_text()).group()
 
     def _await_ping(self) -> None:
         """A DEALER queues the ping until the worker binds, so one ping is enough; the loop looks for an early death."""

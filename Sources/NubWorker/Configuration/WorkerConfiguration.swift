@@ -60,6 +60,9 @@ public struct WorkerConfiguration: Sendable {
   public var maximumJobs = 4_096
   /// Bytes that those may hold.
   public var maximumJobBytes = 256 << 20
+  /// Resident bytes of the process over which doors are closed and opened again, because libzmq bounds messages and not what is never
+  /// finished; 0: never; nil: three quarters of the machine's, or of the control group's.
+  public var maximumMemory: Int64?
   /// Largest body and largest cap in bytes.
   public var maximumBodyBytes = (16 << 20) + (64 << 10)
   /// Largest message in bytes, caps that come along with a call included.

@@ -25,7 +25,7 @@ extension FrontDesk {
       if let refusal = authorize(&request, door) {
         metrics.refused(request.verb, refusal.status)
         return reply(
-          to: Asker(door: door.index, envelope: Envelope(frames, count: request.start), id: request.id),
+          to: Asker(door, Envelope(frames, count: request.start), request.id),
           refusal)
       }
       switch request.action {
@@ -35,7 +35,7 @@ extension FrontDesk {
     case .refused(let refusal):
       metrics.refused(nil, refusal.status)
       reply(
-        to: Asker(door: door.index, envelope: Envelope(frames, count: refusal.start), id: refusal.id),
+        to: Asker(door, Envelope(frames, count: refusal.start), refusal.id),
         JobOutcome(refusal.status, message: refusal.message))
     case .unanswerable(let reason):
       metrics.malformed()
@@ -50,8 +50,7 @@ extension FrontDesk {
 
   /// Takes a job in, unless it is here already, or there is no room.
   private func accept(_ request: JobRequest, _ frames: FrameList, _ door: Door) {
-    let asker = Asker(
-      door: door.index, envelope: Envelope(frames, count: request.start), id: request.id)
+    let asker = Asker(door, Envelope(frames, count: request.start), request.id)
     let key = JobKey(tenant: tenants.slot(for: request.options.tenant), id: request.id)
     let body = frames[request.bodyFrame]
     let digest = ContentDigest(of: request.verb, operand: frames[request.operandFrame], body: body)

@@ -104,6 +104,6 @@ extension FrontDesk {
     let doors = parts.doors
     let isSame = door < doors.count && doors[door].kind == .pipeline
     guard let index = isSame ? door : doors.firstIndex(where: { $0.kind == .pipeline }) else { return nil }
-    return Asker(door: index, envelope: Envelope(frames, count: request.start), id: request.id)
+    return Asker(doors[index], Envelope(frames, count: request.start), request.id)
   }
 }

@@ -5,8 +5,7 @@ internal import Synchronization
 /// The verbs that are answered on the spot.
 extension FrontDesk {
   func answer(_ request: JobRequest, _ frames: FrameList, _ door: Door) {
-    let asker = Asker(
-      door: door.index, envelope: Envelope(frames, count: request.start), id: request.id)
+    let asker = Asker(door, Envelope(frames, count: request.start), request.id)
     let tenant = request.options.tenant
     do throws(StoreError) {
       switch request.action {

@@ -2,6 +2,7 @@ internal import DequeModule
 internal import Logging
 internal import NubBroker
 internal import NubCap
+internal import NubSecurity
 internal import NubStore
 
 /// The door thread's work: receives messages, answers what can be answered at once, hands jobs on, and sends the replies of those
@@ -59,6 +60,7 @@ final class FrontDesk {
   /// Questions that are looked up a part at a time.
   var searches = Searches()
   var polling: AnswerPolling
+  var memory: MemoryGuard
   var phase = Phase.serving
   /// Whether new work is refused though the worker goes on.
   var isQuiet = false
@@ -95,6 +97,7 @@ final class FrontDesk {
     inbound = InboundMessage(
       maximumFrames: ProtocolLimits.frames + 1, maximumBytes: protocolLimits.messageBytes)
     polling = AnswerPolling(limitMicroseconds: limits.pollMicroseconds)
+    memory = MemoryGuard(limit: limits.residentBytes, stages: 2)
     sender = ReplySender(worker: identity.name, engine: identity.engine)
     credit = Credit(maximumJobs: limits.maximumJobs, maximumBytes: limits.maximumBytes)
   }
@@ -119,6 +122,7 @@ final class FrontDesk {
       if !searches.isEmpty { isBusy = true }
       let now = Monotonic.now
       if now >= nextHousekeeping {
+        try guardMemory(now)
         housekeep(now)
         nextHousekeeping = now + Milliseconds(limits.housekeepingMilliseconds)
       }
@@ -270,6 +274,8 @@ struct FrontDeskLimits: Sendable {
   var searchBytes = 32 << 20
   /// How long retention keeps caps that nobody uses; nil: forever.
   var capAgeMilliseconds: Int64?
+  /// Resident bytes of the process over which doors are reopened; 0: never.
+  var residentBytes = 0
 }
 
 /// Who this worker is, as replies and the store say it.

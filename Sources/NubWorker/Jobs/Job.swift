@@ -12,9 +12,17 @@ struct JobKey: Hashable, Sendable {
 struct Asker: Sendable {
   /// The door's index.
   var door: Int
+  /// Which of the door's openings it came in by: a socket that was opened again may give its routing id to somebody else.
+  var opening: UInt32 = 0
   var envelope: Envelope
   /// The job id that this one used: identical puts are one job, whatever their ids.
   var id: ShortBytes
+}
+
+extension Asker {
+  init(_ door: Door, _ envelope: Envelope, _ id: ShortBytes) {
+    self.init(door: door.index, opening: door.opening, envelope: envelope, id: id)
+  }
 }
 
 /// A `call` or `put_cap` on its way through the worker.

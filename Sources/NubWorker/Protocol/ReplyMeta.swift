@@ -1,3 +1,5 @@
+internal import NubBroker
+
 /// Frame 5 of a reply, before it is written.
 struct ReplyMeta: Sendable {
   /// nil: this worker.
@@ -70,24 +72,6 @@ struct MetaWriter: ~Copyable {
   }
 
   private static func prefix(worker: String, engine: String) -> [UInt8] {
-    Array("{\"worker\":\(JSONText.quoted(worker)),\"engine\":\(JSONText.quoted(engine))".utf8)
-  }
-}
-
-/// JSON strings, for the few places that write them (RFC 8259, section 7).
-enum JSONText {
-  static func quoted(_ text: String) -> String {
-    var result = "\""
-    for scalar in text.unicodeScalars {
-      switch scalar {
-      case "\"": result += "\\\""
-      case "\\": result += "\\\\"
-      case "\u{0}"..<" ":
-        let hex = String(scalar.value, radix: 16)
-        result += "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
-      default: result.unicodeScalars.append(scalar)
-      }
-    }
-    return result + "\""
+    Array("{\"worker\":\(JSONString.quoted(worker)),\"engine\":\(JSONString.quoted(engine))".utf8)
   }
 }

@@ -11,6 +11,7 @@ public struct Logger: Sendable {
   public func debug(_ text: @autoclosure () -> String, metadata: @autoclosure () -> Metadata? = nil) {}
   public func info(_ text: @autoclosure () -> String, metadata: @autoclosure () -> Metadata? = nil) {}
   public func notice(_ text: @autoclosure () -> String, metadata: @autoclosure () -> Metadata? = nil) {}
+  public func warning(_ text: @autoclosure () -> String, metadata: @autoclosure () -> Metadata? = nil) {}
   public func error(_ text: @autoclosure () -> String, metadata: @autoclosure () -> Metadata? = nil) {}
   public func critical(_ text: @autoclosure () -> String, metadata: @autoclosure () -> Metadata? = nil) {}
 }
