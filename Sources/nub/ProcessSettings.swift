@@ -34,7 +34,8 @@ struct ProcessSettings {
       }
       try Privileges.allowDumps(allowsDumps)
       if let storePath {
-        try FilePermissions.checkFolder(of: storePath)
+        // What else may be wrong with it, the store says in its own words.
+        if user != nil { try FilePermissions.checkFolder(of: storePath) }
         if let exposure = FilePermissions.exposure(of: storePath) {
           logger.warning("the store is open to others", metadata: ["file": "\(exposure)"])
         }

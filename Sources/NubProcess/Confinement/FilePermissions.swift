@@ -2,15 +2,12 @@ internal import Glibc
 
 /// Looks at the permissions of a file to be and of its folder, for words that say what to do.
 public enum FilePermissions {
-  /// - Throws: code `configuration` unless this process may make and write files beside `path`.
+  /// - Throws: code `configuration` where the folder of `path` is somebody else's, and this process may not write there.
   public static func checkFolder(of path: String) throws(ProcessError) {
     let folder = folder(of: path)
-    guard access(folder, W_OK | X_OK) != 0 else { return }
-    let number = errno
+    guard access(folder, W_OK | X_OK) != 0, errno == EACCES else { return }
     var status = stat()
-    guard number == EACCES, stat(folder, &status) == 0 else {
-      throw ProcessError(.configuration, "the folder \(folder) of the store cannot be written", errno: number)
-    }
+    guard stat(folder, &status) == 0 else { return }
     throw ProcessError(
       .configuration,
       "the folder \(folder) of the store belongs to \(name(status.st_uid)), and this process is \(name(geteuid())): "
