@@ -62,7 +62,7 @@ class Answers:
 
 
 def test_direct_door(make_worker):
-    worker = make_worker(1, options=["--max-sandboxes", "1"])
+    worker = make_worker(1, arguments=["--max-sandboxes", "1"])
     socket = worker.producer(SNDHWM=50).socket
     answers = Answers(socket)
     flood_watch = watch.Watch(worker.process.pid, 0.05)
@@ -76,7 +76,7 @@ def test_direct_door(make_worker):
 
 
 def test_pipeline_door(make_worker):
-    worker = make_worker(1, options=["--max-sandboxes", "1"])
+    worker = make_worker(1, arguments=["--max-sandboxes", "1"])
     push = worker.push()
     push.setsockopt(zmq.SNDHWM, 50)
     push.disconnect(worker.jobs)
@@ -100,7 +100,7 @@ def test_pipeline_door(make_worker):
 def test_fleet_door(make_worker, scratch):
     broker = mdp_peers.Broker(Path(tempfile.mkdtemp(dir=scratch)), "--queue-limit", "200").start()
     try:
-        worker = make_worker(1, options=["--max-sandboxes", "1", "--broker", broker.endpoint, "--service", "nub",
+        worker = make_worker(1, arguments=["--max-sandboxes", "1", "--broker", broker.endpoint, "--service", "nub",
                                          "--fleet-slots", "4"])
         broker.await_service(broker.client(), b"nub")
         socket = broker.context.socket(zmq.DEALER)
@@ -123,7 +123,7 @@ def test_fleet_door(make_worker, scratch):
 def test_messages_that_never_end_are_given_up_with_their_connections(make_worker, door):
     """libzmq bounds messages, not their frames: without the limit this would take all memory."""
     limit = 320 << 20
-    worker = make_worker(1, start=False, options=[
+    worker = make_worker(1, start=False, arguments=[
         "--max-sandboxes", "1", "--max-memory", str(limit), "--serve", "tcp://127.0.0.1:*"])
     worker.start()
     endpoint = {"direct": worker.serve, "pipeline": worker.jobs, "direct tcp": worker.bound("tcp://127.0.0.1:")}[door]

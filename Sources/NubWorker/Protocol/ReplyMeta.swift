@@ -49,7 +49,7 @@ struct MetaWriter: ~Copyable {
     if let count = meta.missingReferences { field(",\"missing_refs\":", UInt64(count)) }
     if let traceparent = meta.traceparent {
       literal(",\"traceparent\":")
-      buffer.append(contentsOf: JSONText.quoted(traceparent).utf8)
+      buffer.append(contentsOf: JSONString.quoted(traceparent).utf8)
     }
     buffer.append(UInt8(ascii: "}"))
     return try buffer.withUnsafeBufferPointer { (bytes) throws(E) in try body(UnsafeRawBufferPointer(bytes)) }
