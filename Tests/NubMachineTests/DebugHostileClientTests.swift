@@ -139,10 +139,14 @@ import Testing
     #expect(client.ask("P10=\(rip)") == "OK")
     client.send(raw: GDBPacketParser.encode(Array("c".utf8)))
     let end = Threads(1) { [socket = client.socket] _ in
-      // The guest stops at its fault and waits: whoever has seen enough hangs up.
+      // The guest stops at its fault and waits: whoever has seen that hangs up.
+      var seen: [UInt8] = []
       var buffer = [UInt8](repeating: 0, count: 64)
-      _ = read(socket, &buffer, 64)
-      _ = read(socket, &buffer, 64)
+      while !seen.contains(UInt8(ascii: "T")) {
+        let count = read(socket, &buffer, buffer.count)
+        guard count > 0 else { break }
+        seen += buffer.prefix(count)
+      }
       shutdown(socket, Int32(SHUT_RDWR))
     }
     let code = Support.code { _ = try sandbox.call(FunctionID.echo, [1], deadline: .seconds(20)) }

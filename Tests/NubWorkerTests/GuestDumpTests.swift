@@ -17,7 +17,7 @@ struct GuestDumpTests {
     let dumps = directory.path + "/dumps"
     try FileManager.default.createDirectory(atPath: dumps, withIntermediateDirectories: false)
     let worker = try TestWorker(
-      directory, doors: [.direct(Endpoint(directory.ipc("dumps"), .bind))], lanes: 2
+      directory, doors: [.direct(Endpoint(directory.ipc("running"), .bind))], lanes: 2
     ) { $0.crashDumpPath = dumps }
     let dealer = try TestSocket(.dealer, connect: worker.endpoints[0])
     #expect(try worker.worker.dumpRunningGuests { _, _ in Issue.record("nothing runs") } == 0)

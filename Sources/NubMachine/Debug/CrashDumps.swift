@@ -12,6 +12,7 @@ public struct CrashDumpConfiguration: Sendable, Equatable {
   /// How many dumps are kept; the oldest go.
   public var keep = 16
 
+  /// Dumps of a guest's faults and aborts in `directory`, 16 of at most 256 MiB.
   public init(directory: String) { self.directory = directory }
 
   func validate() throws(MachineError) {
@@ -62,6 +63,7 @@ public struct CrashDumpConfiguration: Sendable, Equatable {
 
 /// A crash dump that has been written.
 public struct CrashDump: Sendable, Equatable {
+  /// Where it is.
   public var path: String
   /// Bytes of the file.
   public var size: UInt64

@@ -29,16 +29,20 @@ public struct HostError: Error, Sendable {
   /// The answer that goes with it; a message, unless the function documents something else.
   public var answer: [UInt8]
 
+  /// - Parameter status: the function's own; 0, which would be success, becomes ``failed``.
   public init(status: UInt32, answer: [UInt8]) {
     self.status = status
     self.answer = answer
   }
 
+  /// An error that says something to the guest's author.
   public init(status: UInt32, _ message: String) { self.init(status: status, answer: Array(message.utf8)) }
 
-  /// Statuses that nub itself gives.
+  /// The host has no function with this id.
   public static let unknownFunction: UInt32 = 0xffff_ff01
+  /// Over ``SandboxConfiguration/maximumResponse``.
   public static let answerTooLarge: UInt32 = 0xffff_ff04
+  /// It threw something that is no ``HostError``.
   public static let failed: UInt32 = 0xffff_ff07
 }
 
@@ -47,6 +51,7 @@ public struct HostError: Error, Sendable {
 /// They run on the thread that runs the sandbox, between two entries of the VM. What they throw goes to the guest as a
 /// status, and nothing unwinds through the VM's loop; a trap (a failed precondition, say) ends the process, as anywhere.
 public struct HostFunctions: Sendable {
+  /// Runs on the sandbox's thread. Its answer is copied into the guest's response area.
   public typealias Body = @Sendable (HostCall) throws -> [UInt8]
 
   struct Entry: Sendable {
@@ -56,6 +61,7 @@ public struct HostFunctions: Sendable {
 
   private(set) var entries: [UInt32: Entry] = [:]
 
+  /// None yet.
   public init() {}
 
   /// Adds or replaces the function `id`. A name is one function's: the function that had it is gone.

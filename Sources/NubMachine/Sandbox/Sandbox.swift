@@ -17,6 +17,7 @@ public struct Sandbox: ~Copyable, @unchecked Sendable {
 
   /// Unique in this process, never used twice.
   public let id: UInt64
+  /// What it was made from.
   public let template: SandboxTemplate
   /// Handed to host functions with every call. For the owner's own use.
   public var context: (any Sendable)?
@@ -95,6 +96,7 @@ public struct Sandbox: ~Copyable, @unchecked Sendable {
   /// True while no call has run in it since it was started or restored.
   public var isPristine: Bool { sequence == 0 }
 
+  /// Where its guest's code runs.
   public var engine: Engine { template.engine }
 
   /// Interrupts this sandbox's calls from any thread.
