@@ -17,7 +17,8 @@ public struct MemoryGuard: Sendable {
     case calm
     /// Waits for what was done last to show, until then.
     case settling(next: Int, until: UInt64)
-    case resting(until: UInt64)
+    /// Until then, or until there is more memory than this.
+    case resting(until: UInt64, above: Int)
   }
 
   /// Bytes; 0 for no limit.
@@ -26,7 +27,7 @@ public struct MemoryGuard: Sendable {
   private var state = State.calm
 
   /// Milliseconds that freed memory is given to leave: libzmq closes sockets on threads of its own.
-  static let settleMilliseconds: UInt64 = 1_000
+  static let settleMilliseconds: UInt64 = 300
   /// Milliseconds until it is all tried again.
   static let restMilliseconds: UInt64 = 10_000
 
@@ -52,13 +53,14 @@ public struct MemoryGuard: Sendable {
       return .trim
     case .settling(let next, _):
       guard next < stages else {
-        state = .resting(until: now &+ Self.restMilliseconds)
+        // What is held otherwise stays; what still comes is a peer's again.
+        state = .resting(until: now &+ Self.restMilliseconds, above: resident + limit / 8)
         return .giveUp
       }
       state = .settling(next: next + 1, until: now &+ Self.settleMilliseconds)
       return .reopen(stage: next)
-    case .resting(let until):
-      if now >= until { state = .calm }
+    case .resting(let until, let bound):
+      if now >= until || resident > bound { state = .calm }
       return .nothing
     }
   }

@@ -16,7 +16,7 @@ def lane(make_worker):
     producer = worker.producer()
 
     def occupy(milliseconds: int = 400) -> bytes:
-        return producer.send(wire.call(wire.SPIN, wire.u64(1_000 * milliseconds), options={"fresh": True}))
+        return producer.send(wire.call(wire.SPIN, wire.u64(1_000 * milliseconds), options={"fresh": True, "priority": 9}))
 
     yield worker, producer, occupy
     producer.close()

@@ -22,13 +22,22 @@ import Testing
     var memory = MemoryGuard(limit: 100, stages: 2)
     #expect(memory.look(resident: 200, at: 0) == .trim)
     #expect(memory.look(resident: 200, at: 100) == .reopen(stage: 0))
+    #expect(memory.look(resident: 200, at: 300) == .trim)
+    #expect(memory.look(resident: 200, at: 400) == .reopen(stage: 1))
     #expect(memory.look(resident: 200, at: 600) == .trim)
-    #expect(memory.look(resident: 200, at: 1_100) == .reopen(stage: 1))
-    #expect(memory.look(resident: 200, at: 1_500) == .trim)
-    #expect(memory.look(resident: 200, at: 2_100) == .giveUp)
+    #expect(memory.look(resident: 200, at: 700) == .giveUp)
     #expect(memory.look(resident: 200, at: 5_000) == .nothing)
-    #expect(memory.look(resident: 200, at: 12_100) == .nothing)
-    #expect(memory.look(resident: 200, at: 12_200) == .trim)
+    #expect(memory.look(resident: 200, at: 10_700) == .nothing)
+    #expect(memory.look(resident: 200, at: 10_800) == .trim)
+  }
+
+  @Test func `it does not rest while memory goes on growing`() {
+    var memory = MemoryGuard(limit: 100, stages: 0)
+    #expect(memory.look(resident: 200, at: 0) == .trim)
+    #expect(memory.look(resident: 200, at: 100) == .giveUp)
+    #expect(memory.look(resident: 212, at: 200) == .nothing)
+    #expect(memory.look(resident: 213, at: 300) == .nothing)
+    #expect(memory.look(resident: 214, at: 400) == .trim)
   }
 
   @Test func `the second stage is left alone when the first was enough`() {

@@ -15,11 +15,14 @@ extension Door {
     var options = SocketOptions()
     options.lingerMilliseconds = Int32(clamping: configuration.lingerMilliseconds)
     options.maximumFrameBytes = Int64(configuration.maximumMessageBytes)
+    // Replies' sockets alone: their input is never held up.
+    var inputs = options
+    inputs.heartbeatMilliseconds = 0
     do throws(ZMQError) {
       switch door {
       case .direct(let endpoint):
-        options.receiveHighWaterMark = 1_000
-        let make = maker(context, .router, endpoint, options, curve)
+        inputs.receiveHighWaterMark = 1_000
+        let make = maker(context, .router, endpoint, inputs, curve)
         let socket = try make()
         let bound = try socket.attach(endpoint)
         let door = Door(index: index, router: socket, poller: &poller)
@@ -37,7 +40,7 @@ extension Door {
         return (Door(index: index, router: socket, poller: &poller), [broker.address])
       case .pipeline(let jobs, let replies):
         // What ZeroMQ holds when the worker dies is lost, so it holds no more than a few batches (docs: delivery).
-        options.receiveHighWaterMark = Int32(
+        inputs.receiveHighWaterMark = Int32(
           clamping: min(configuration.maximumJobs, 2 * configuration.batchJobs))
         // The collector first: there is no use in jobs whose replies have nowhere to go.
         let output = try Socket(context, .push)
@@ -45,7 +48,7 @@ extension Door {
         // Any collector may get any reply.
         try output.encrypt(for: replies, curve, isForAllTenants: true)
         let outputEndpoint = try output.attach(replies)
-        let make = maker(context, .pull, jobs, options, curve)
+        let make = maker(context, .pull, jobs, inputs, curve)
         let input = try make()
         let inputEndpoint = try input.attach(jobs)
         let door = Door(index: index, pull: input, push: output, poller: &poller)
