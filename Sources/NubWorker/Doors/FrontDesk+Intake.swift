@@ -60,6 +60,7 @@ extension FrontDesk {
       return reply(to: asker, unavailable(refusalText))
     }
     let job = makeJob(request, key, digest, asker, journaled: door.kind == .pipeline)
+    job.isPulled = door.kind == .pipeline
     enter(job)
     candidates.append(Candidate(job: job, door: door))
   }
@@ -199,5 +200,5 @@ extension FrontDesk {
 extension Job {
   var isPut: Bool { !isCall }
   /// What it holds of the worker's credit.
-  var credit: Credit.Share { Credit.Share(bytes: byteCount) }
+  var credit: Credit.Share { Credit.Share(bytes: byteCount, isPulled: isPulled) }
 }

@@ -150,7 +150,7 @@ final class FrontDesk {
   /// Whether pipeline doors have taken enough for now. What they take is journaled and held until its reply has left, and more of it
   /// makes nothing quicker (docs/decisions/0431); a direct door's jobs are held by whoever waits for them, and only run out of credit.
   var hasPlenty: Bool {
-    credit.isExhausted || (credit.bytes >= limits.plentyBytes && credit.jobs >= limits.plentyJobs)
+    credit.isExhausted || (credit.pulledBytes >= limits.plentyBytes && credit.pulledJobs >= limits.plentyJobs)
   }
 
   private func wait(_ now: Monotonic) throws(ZMQError) {
@@ -253,7 +253,7 @@ final class FrontDesk {
 struct FrontDeskLimits: Sendable {
   var maximumJobs = 4_096
   var maximumBytes = 256 << 20
-  /// Pipeline doors take no more while there are as many bytes, in at least as many jobs, for the lanes must not wait for large ones.
+  /// Pipeline doors take no more while they have brought as many bytes, in at least as many jobs, for lanes must not wait for large ones.
   var plentyBytes = 4 << 20
   var plentyJobs = 64
   /// Messages taken from one door before the others get their turn.
