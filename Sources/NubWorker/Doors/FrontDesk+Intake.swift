@@ -9,7 +9,7 @@ extension FrontDesk {
   /// - Returns: whether there may be more.
   func receive(from door: Door) throws(ZMQError) -> Bool {
     for _ in 0..<limits.roundMessages {
-      if door.kind == .pipeline, credit.isExhausted { return false }
+      if door.kind == .pipeline, hasPlenty { return false }
       guard try door.receive(into: &inbound) else { return false }
       handle(from: door)
       inbound.releaseLargeFrames()
@@ -60,6 +60,7 @@ extension FrontDesk {
       return reply(to: asker, unavailable(refusalText))
     }
     let job = makeJob(request, key, digest, asker, journaled: door.kind == .pipeline)
+    job.isPulled = door.kind == .pipeline
     enter(job)
     candidates.append(Candidate(job: job, door: door))
   }
@@ -220,7 +221,7 @@ extension FrontDesk {
 
 extension Job {
   /// What it holds of the worker's credit.
-  var credit: Credit.Share { Credit.Share(bytes: byteCount) }
+  var credit: Credit.Share { Credit.Share(bytes: byteCount, isPulled: isPulled) }
 }
 
 extension UnsafeRawBufferPointer {

@@ -71,7 +71,7 @@ extension FrontDesk {
   }
 
   private func leave(_ job: Job) {
-    polling.answered()
+    polling.answered(at: .now)
     tenants.release(job.key.tenant)
     switch job.work {
     case .call: calls[job.key] = nil

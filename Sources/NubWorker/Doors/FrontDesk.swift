@@ -147,8 +147,14 @@ final class FrontDesk {
     // Refusals are answers, too: a direct door is read for as long as there is someone to answer.
     case .direct: true
     // Nobody can ask again there, so while the store refuses work it is left with the producer.
-    case .pipeline: phase == .serving && !isQuiet && !credit.isExhausted && parts.store.refusal == nil
+    case .pipeline: phase == .serving && !isQuiet && !hasPlenty && parts.store.refusal == nil
     }
+  }
+
+  /// Whether pipeline doors have taken enough for now. What they take is journaled and held until its reply has left, and more of it
+  /// makes nothing quicker (docs/decisions/0431); a direct door's jobs are held by whoever waits for them, and only run out of credit.
+  var hasPlenty: Bool {
+    credit.isExhausted || (credit.pulledBytes >= limits.plentyBytes && credit.pulledJobs >= limits.plentyJobs)
   }
 
   private func wait(_ now: Monotonic) throws(ZMQError) {
@@ -251,6 +257,9 @@ final class FrontDesk {
 struct FrontDeskLimits: Sendable {
   var maximumJobs = 4_096
   var maximumBytes = 256 << 20
+  /// Pipeline doors take no more while they have brought as many bytes, in at least as many jobs, for lanes must not wait for large ones.
+  var plentyBytes = 4 << 20
+  var plentyJobs = 64
   /// Messages taken from one door before the others get their turn.
   var roundMessages = 256
   var housekeepingMilliseconds = 100

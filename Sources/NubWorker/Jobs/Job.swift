@@ -78,6 +78,8 @@ final class Job: @unchecked Sendable {
   let trace: JobTrace?
   /// Whether it is in no table and nobody waits for it: it only has to leave the journal.
   var isStray = false
+  /// Whether a pipeline door brought it; fixed before anybody but the door thread has it.
+  var isPulled = false
   /// Set by the door thread, read by the lane.
   let isCancelled = Atomic<Bool>(false)
 
