@@ -1,6 +1,7 @@
 import Foundation
 import NubStore
 import NubStoreSamples
+import NubStoreTesting
 import Testing
 
 /// The log's file, which is longer than what it holds (docs/decisions/0430).
