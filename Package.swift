@@ -141,7 +141,7 @@ let package = Package(
     .target(
       name: "NubLifecycle",
       dependencies: [
-        "NubHTTP", "NubWorker", "NubZMQ",
+        "NubHTTP", "NubMachine", "NubProcess", "NubSecurity", "NubWorker", "NubZMQ",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),

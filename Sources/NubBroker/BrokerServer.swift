@@ -56,6 +56,7 @@ public struct BrokerServer: ~Copyable {
   private let options: Options
   private let logger: Logger
   private let heartbeat: UInt64
+  private var reopened: UInt64 = 0
 
   /// Binds the endpoints.
   ///
@@ -126,7 +127,9 @@ public struct BrokerServer: ~Copyable {
       let now = Self.now
       broker.tick(at: now)
       if now.monotonic >= nextReport {
-        board.set(broker.snapshot(at: now, isDraining: drained != nil))
+        var snapshot = broker.snapshot(at: now, isDraining: drained != nil)
+        snapshot.reopened = reopened
+        board.set(snapshot)
         nextReport = now.monotonic &+ 1_000
       }
       try flush()
@@ -190,6 +193,7 @@ public struct BrokerServer: ~Copyable {
       socket = try Self.open(context, options, curve)
       for endpoint in endpoints { try socket.bindAgain(endpoint) }
       ProcessMemory.trim()
+      reopened += 1
       return true
     case .giveUp:
       logger.error(

@@ -21,6 +21,8 @@ public struct BrokerSnapshot: Sendable {
   public var waitingBytes = 0
   public var waitingBytesLimit = 0
   public var workers = 0
+  /// How often the endpoints were closed and opened again to get memory back.
+  public var reopened: UInt64 = 0
   /// By name; those beyond ``maximumServices`` are added up in one that is called `other`.
   public var services: [ServiceState] = []
 

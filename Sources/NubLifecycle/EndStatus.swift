@@ -1,4 +1,7 @@
 internal import NubHTTP
+internal import NubMachine
+internal import NubProcess
+internal import NubSecurity
 internal import NubWorker
 internal import NubZMQ
 
@@ -6,13 +9,13 @@ internal import NubZMQ
 public enum EndStatus: Int32, Sendable, CaseIterable {
   /// Drained: what was taken is finished, or given back.
   case drained = 0
-  /// EX_USAGE: options or settings that cannot work.
+  /// EX_USAGE: options, settings or files of keys that cannot work.
   case usage = 64
   /// EX_UNAVAILABLE: a door, the HTTP address or the control socket could not be opened.
   case unreachable = 69
   /// EX_SOFTWARE: something that should not happen.
   case unexpected = 70
-  /// EX_OSERR: no threads, memory or descriptors.
+  /// EX_OSERR: no threads, memory or descriptors, or the kernel refused what the process wanted to give up.
   case resources = 71
   /// EX_OSFILE: no sandbox could be made; mostly /dev/kvm is missing or closed to this user.
   case sandbox = 72
@@ -32,6 +35,9 @@ public enum EndStatus: Int32, Sendable, CaseIterable {
         case .engine: .sandbox
         case .systemResources: .resources
         }
+    case let error as SecurityError: self = error.code == .resources ? .resources : .usage
+    case let error as ProcessError: self = error.code == .system ? .resources : .usage
+    case is MachineError: self = .sandbox
     case is HTTPError, is ControlError, is NubZMQ.ZMQError: self = .unreachable
     default: self = .unexpected
     }

@@ -17,15 +17,8 @@ public final class Authenticator: Sendable {
   public let keys: AuthorizedKeys
   private let stop: Waker
   private let thread: Mutex<pthread_t?>
-  private let counts = Mutex(Counts())
-
-  /// Handshakes since the start.
-  public struct Counts: Sendable, Equatable {
-    public var admitted: UInt64 = 0
-    public var refused: UInt64 = 0
-    /// Turned away for a while, because there were too many.
-    public var limited: UInt64 = 0
-  }
+  /// How many it has answered. Whoever shows it may keep it longer than the handler.
+  public let tally = HandshakeTally()
 
   /// - Throws: ``SecurityError`` with code `resources`, for example when the context has a handler already.
   public init(context: Context, keys: AuthorizedKeys, logger: Logger) throws(SecurityError) {
@@ -38,18 +31,13 @@ public final class Authenticator: Sendable {
     } catch {
       throw SecurityError(.resources, "cannot answer libzmq's questions about peers (ZAP)", cause: error)
     }
-    let loop = Handler(socket: socket, keys: keys, stop: stop, logger: logger) { [weak self] change in
-      self?.counts.withLock { change(&$0) }
-    }
-    try start(loop)
+    try start(Handler(socket: socket, keys: keys, stop: stop, tally: tally, logger: logger))
   }
 
   deinit {
     stop.wake()
     if let thread = thread.withLock({ $0 }) { pthread_join(thread, nil) }
   }
-
-  public var statistics: Counts { counts.withLock { $0 } }
 
   private static func open(_ context: Context) throws(ZMQError) -> Socket {
     // ROUTER, not REP: a reply that cannot be sent must not lock the handler out of the next question.
@@ -84,19 +72,18 @@ private final class Handler {
   private let keys: AuthorizedKeys
   private let stop: Waker
   private let logger: Logger
-  private let count: @Sendable ((inout Authenticator.Counts) -> Void) -> Void
+  private let tally: HandshakeTally
   private var limiter = HandshakeLimiter(milliseconds: Handler.now)
   private var nextReload = Handler.now
 
   init(
-    socket: consuming Socket, keys: AuthorizedKeys, stop: Waker, logger: Logger,
-    count: @escaping @Sendable ((inout Authenticator.Counts) -> Void) -> Void
+    socket: consuming Socket, keys: AuthorizedKeys, stop: Waker, tally: HandshakeTally, logger: Logger
   ) {
     self.socket = socket
     self.keys = keys
     self.stop = stop
+    self.tally = tally
     self.logger = logger
-    self.count = count
   }
 
   func run() {
@@ -138,17 +125,17 @@ private final class Handler {
   private func answer(_ request: ZAPRequest) -> ZAPReply {
     let now = Self.now
     guard limiter.admits(request.address, milliseconds: now) else {
-      count { $0.limited += 1 }
+      tally.add(\.limited)
       return ZAPReply(status: .tryAgain, text: "try again later")
     }
     if let key = request.curveKey, let principal = keys.principal(forKey: key),
       principal.tenant == nil || request.domain != CurveServer.allTenantsDomain
     {
-      count { $0.admitted += 1 }
+      tally.add(\.admitted)
       logger.debug("admitted", metadata: ["peer": "\(principal.name)", "address": "\(request.address)"])
       return ZAPReply(status: .admitted, text: "OK", userID: key)
     }
-    count { $0.refused += 1 }
+    tally.add(\.refused)
     limiter.noteRefusal(request.address, milliseconds: now)
     logger.info(
       "refused a connection",

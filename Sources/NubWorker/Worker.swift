@@ -1,4 +1,4 @@
-internal import NubSecurity
+public import NubSecurity
 internal import NubStore
 internal import Synchronization
 
@@ -91,6 +91,11 @@ public final class Worker: Sendable {
   @discardableResult
   public func reloadKeys() -> Bool { admission.keys.withLock { $0 }?.reloadIfChanged() ?? false }
 
+  /// What came of the handshakes at doors with CURVE; all zero without it. Any thread.
+  public var handshakes: HandshakeTally.Counts {
+    admission.tally.withLock { $0 }?.counts ?? HandshakeTally.Counts()
+  }
+
   /// Asks the worker to finish what it has and to return from ``run(onReady:)``. Any thread, any number of times.
   public func shutdown() { request.drain() }
 
@@ -104,9 +109,11 @@ public final class Worker: Sendable {
 /// Who is admitted, once the sockets that ask are there.
 final class Admission: Sendable {
   let keys = Mutex<AuthorizedKeys?>(nil)
+  let tally = Mutex<HandshakeTally?>(nil)
 
   func use(_ curve: CurveGuard?) {
-    let admitted = curve?.authenticator?.keys
-    keys.withLock { $0 = admitted }
+    let authenticator = curve?.authenticator
+    keys.withLock { $0 = authenticator?.keys }
+    tally.withLock { $0 = authenticator?.tally }
   }
 }

@@ -37,16 +37,20 @@ struct BrokerCommand: AsyncParsableCommand {
     if options.printConfig { return try options.print(configured) }
     var logger = Logger(label: "nub.broker") { StreamLogHandler.standardError(label: $0) }
     logger.logLevel = settings.logLevel
-    try ServiceManager.watch(&settings.server, logger: logger)
+    let manager = try ServiceManager.watch(&settings.server, logger: logger)
     let log = logger
     let context = try Context(maxSockets: 65_535)
     var curve: (server: CurveServer, authenticator: Authenticator)?
     if let secret = settings.curveSecret, let authorized = settings.authorizedKeys {
-      let keys = try AuthorizedKeys(directory: authorized, logger: logger)
-      curve = (
-        CurveServer(keys: try KeyFile.readSecret(secret)),
-        try Authenticator(context: context, keys: keys, logger: logger)
-      )
+      do throws(SecurityError) {
+        let keys = try AuthorizedKeys(directory: authorized, logger: logger)
+        curve = (
+          CurveServer(keys: try KeyFile.readSecret(secret)),
+          try Authenticator(context: context, keys: keys, logger: logger)
+        )
+      } catch {
+        throw EndStatus.exit(saying: error)
+      }
     }
     let keys = curve?.authenticator.keys
     var configuration = settings.broker
@@ -55,7 +59,7 @@ struct BrokerCommand: AsyncParsableCommand {
     var services = ProcessServices(logger: logger)
     services.signals = await ProcessSignals(
       within: .milliseconds(settings.server.drain), drain: { stopper.stop() }, stop: { stopper.stop() },
-      reload: { keys?.reloadIfChanged() })
+      reload: { manager.reload { keys?.reloadIfChanged() } })
     let process: BrokerProcess
     do throws(ZMQError) {
       process = BrokerProcess(
@@ -71,7 +75,8 @@ struct BrokerCommand: AsyncParsableCommand {
       metadata: ["endpoints": "\(process.endpoints)", "curve": "\(curve != nil)", "pid": "\(getpid())"])
     if let address {
       let content = BrokerSite(
-        board: process.board, name: configuration.name, version: Nub.version,
+        board: process.board, handshakes: curve?.authenticator.tally, name: configuration.name,
+        version: Nub.version,
         registry: settings.http.bootstrap())
       services.http = settings.http.server(content, at: address, logger: log)
     }

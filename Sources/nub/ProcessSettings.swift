@@ -1,6 +1,8 @@
+import ArgumentParser
 import Logging
 import NubBroker
 import NubConfiguration
+import NubLifecycle
 import NubMachine
 import NubProcess
 import NubWorker
@@ -44,11 +46,18 @@ struct ProcessSettings {
         CrashHandlers.remove()
         try SystemCallFilter.install()
       }
-    } catch let error as ProcessError {
-      throw CommandFailure(error.message)
-    } catch let error as MachineError {
-      throw CommandFailure(error.message)
+    } catch {
+      throw EndStatus.exit(saying: error)
     }
+  }
+}
+
+extension EndStatus {
+  /// Ends a command of a worker or broker that cannot start: the reason on standard error, and the status for whoever started it.
+  static func exit(saying error: any Error) -> ExitCode {
+    let status = EndStatus(error)
+    Output.error("nub: \(error)")
+    return ExitCode(status.rawValue)
   }
 }
 
@@ -73,28 +82,39 @@ extension BrokerCommand: ConfinedCommand {
 
 extension ServiceManager {
   /// Tells the manager how a worker is.
-  static func watch(_ configuration: inout WorkerConfiguration) throws {
-    guard let manager = try start(configuration.logger) else { return }
+  ///
+  /// - Returns: the manager, to be told of reloads; nil where there is none.
+  static func watch(_ configuration: inout WorkerConfiguration) throws -> ServiceManager? {
+    guard let manager = try start(configuration.logger) else { return nil }
     configuration.onHealth = { manager.look(ServiceReport($0)) }
+    return manager
   }
 
   /// Tells the manager how a broker is: as long as its thread goes round, all is well.
-  static func watch(_ options: inout BrokerServer.Options, logger: Logger) throws {
-    guard let manager = try start(logger) else { return }
+  static func watch(_ options: inout BrokerServer.Options, logger: Logger) throws -> ServiceManager? {
+    guard let manager = try start(logger) else { return nil }
     options.onTurn = { isDraining, waiting in
       manager.look(
         ServiceReport(
           phase: isDraining ? .stopping : .up, isLive: true,
           status: "\(isDraining ? "draining" : "serving"): \(waiting) requests wait"))
     }
+    return manager
   }
 
   private static func start(_ logger: Logger) throws -> ServiceManager? {
     do {
       return try fromEnvironment(logger: logger)
     } catch {
-      throw CommandFailure(error.message)
+      throw EndStatus.exit(saying: error)
     }
+  }
+}
+
+extension Optional where Wrapped == ServiceManager {
+  /// Tells the manager around it, if there is one.
+  func reload(_ body: () -> Void) {
+    if let manager = self { manager.reload(body) } else { body() }
   }
 }
 

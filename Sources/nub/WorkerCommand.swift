@@ -28,9 +28,10 @@ struct WorkerCommand: AsyncParsableCommand {
     let worker: Worker
     let address: HTTPAddress?
     let registry: MetricsRegistry?
+    let manager: ServiceManager?
     do {
       configuration = try settings.makeConfiguration()
-      if !options.printConfig { try ServiceManager.watch(&configuration) }
+      manager = options.printConfig ? nil : try ServiceManager.watch(&configuration)
       address = try settings.http.check()
       registry = address.map { _ in settings.http.bootstrap() }
       worker = try Worker(configuration)
@@ -47,7 +48,7 @@ struct WorkerCommand: AsyncParsableCommand {
     var services = ProcessServices(logger: configuration.logger)
     services.signals = await ProcessSignals(
       within: .milliseconds(configuration.drainMilliseconds), drain: { worker.shutdown() },
-      stop: { worker.stop() }, reload: { worker.reloadKeys() })
+      stop: { worker.stop() }, reload: { manager.reload { worker.reloadKeys() } })
     if let address, let registry {
       let site = WorkerSite(worker: worker, configuration: configuration, registry: registry)
       services.http = settings.http.server(site, at: address, logger: configuration.logger)

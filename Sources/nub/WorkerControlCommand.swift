@@ -8,15 +8,16 @@ struct WorkerControlCommand: ParsableCommand {
     commandName: "ctl", abstract: "Control a worker that runs on this machine as the same user.",
     discussion: """
       quiet: it takes nothing new until resume; what it has is finished. drain: it finishes what it has, and ends. \
-      reload: it reads the authorized keys again. The worker is found beside its store, or at the path that its \
+      reload: it reads the authorized keys again. dump: it writes a core file of each guest that runs at this moment, \
+      into the folder that its --crash-dumps named, and goes on. The worker is found beside its store, or at the path that its \
       --control named. Exit status 69: nobody is there.
       """)
 
   enum Verb: String, ExpressibleByArgument, CaseIterable {
-    case status, quiet, resume, drain, reload
+    case status, quiet, resume, drain, reload, dump
   }
 
-  @Argument(help: "status, quiet, resume, drain or reload.")
+  @Argument(help: "status, quiet, resume, drain, reload or dump.")
   var verb: Verb = .status
 
   @OptionGroup var store: StoreArguments
@@ -47,7 +48,9 @@ struct WorkerControlCommand: ParsableCommand {
           failures += 1
           Output.error("nub: \(reply.status.name): \(error)")
         }
-        try Output.line(printsJSON ? try jsonLine(reply) : text(reply))
+        if reply.error == nil || printsJSON {
+          try Output.line(printsJSON ? try jsonLine(reply) : text(reply))
+        }
       }
       if failures > 0 { throw ExitCode(1) }
     } catch let error as ControlError {
@@ -89,7 +92,7 @@ struct WorkerControlCommand: ParsableCommand {
 
   private func text(_ reply: ControlReply) -> String {
     let status = reply.status
-    if let note = reply.note, verb != .status { return "\(printable(status.name)): \(note)" }
+    if let note = reply.note, verb != .status { return "\(printable(status.name)): \(printable(note))" }
     var lines = [
       "\(printable(status.name)) \(status.phase), pid \(status.pid), \(status.ready ? "ready" : "not ready")"
     ]

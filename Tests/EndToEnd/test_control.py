@@ -92,6 +92,34 @@ def test_reload_and_sighup_read_the_keys_and_change_nothing_else(make_worker):
     assert worker.producer().call(wire.ECHO, b"unmoved").status == wire.OK
 
 
+@pytest.mark.kvm
+def test_dump_writes_down_what_runs(make_worker, scratch):
+    dumps = scratch / f"asked-{os.urandom(4).hex()}"
+    dumps.mkdir()
+    worker = make_worker(start=False)
+    worker.arguments = ["--crash-dumps", str(dumps)]
+    worker.start()
+    assert ctl(worker, "dump")[0]["note"].startswith("no guest runs")
+    producer = worker.producer()
+    id = producer.send(wire.call(wire.SPIN, wire.u64(3_000_000)))
+    written: list[str] = []
+
+    def asked() -> bool:
+        written.extend(ctl(worker, "dump")[0]["dumps"])
+        return bool(written)
+
+    eventually(asked, "a guest that runs is written down")
+    assert [str(path) for path in dumps.iterdir()] == written
+    assert stat.S_IMODE(os.stat(written[0]).st_mode) == 0o600
+    assert Path(written[0]).read_bytes()[:4] == b"\x7fELF"
+    reply = producer.receive()
+    assert (reply.id, reply.status) == (id, wire.OK), "it goes on"
+    # Only where the worker was told where to.
+    other = make_worker()
+    done = run("dump", "--store", str(other.store))
+    assert done.returncode == 1 and "--crash-dumps" in done.stderr and done.stdout == ""
+
+
 def test_workers_of_one_store_are_told_apart(make_worker):
     first = make_worker(start=False)
     first.arguments = ["--name", "first"]

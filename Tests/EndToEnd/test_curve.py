@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import subprocess
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -169,6 +171,34 @@ def test_a_secret_that_others_can_read_is_refused(keys, scratch):
     assert b"chmod 600" in result.stderr
 
 
+def handshakes(port: int, result: str) -> int:
+    """What a worker or broker says at /metrics."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        return int(re.search(rf'^nub_handshakes_total{{result="{result}"}} (\d+)$', answer.read().decode(), re.M)[1])
+
+
+def test_a_brokers_handshakes_are_counted(keys, scratch):
+    port = free_port()
+    broker = Broker(
+        Path(tempfile.mkdtemp(dir=scratch)), "--curve-secret", str(keys.directory / "server.secret"),
+        "--authorized-keys", str(keys.authorized), "--http", str(port), endpoint=f"tcp://127.0.0.1:{free_port()}").start()
+    try:
+        keys.curve("client")
+        keys.admit("client")
+        client = broker.client(keys.curve("client"))
+        broker.await_service(client, b"none", code=b"404")
+        assert (handshakes(port, "admitted"), handshakes(port, "refused")) == (1, 0)
+        refusing = broker.client(keys.curve("stranger"))
+        refusing.send(b"none", wire.job("ping"))
+        deadline = time.monotonic() + 60
+        while handshakes(port, "refused") == 0:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert handshakes(port, "admitted") == 1
+    finally:
+        broker.close()
+
+
 def test_a_workers_own_door_asks_for_keys_and_enforces_their_tenants(keys, scratch):
     endpoint = f"tcp://127.0.0.1:{free_port()}"
     keys.curve("acme"), keys.curve("other"), keys.curve("stranger")
@@ -176,9 +206,9 @@ def test_a_workers_own_door_asks_for_keys_and_enforces_their_tenants(keys, scrat
     keys.admit("other", tenant="other")
     directory = Path(tempfile.mkdtemp(dir=scratch))
     context = zmq.Context()
+    http = free_port()
 
     def producer(name: str | None) -> wire.Producer:
-        options = {}
         made = wire.Producer.__new__(wire.Producer)
         made.alive = lambda: True
         made.socket = context.socket(zmq.DEALER)
@@ -190,7 +220,8 @@ def test_a_workers_own_door_asks_for_keys_and_enforces_their_tenants(keys, scrat
     with open(directory / "log", "ab") as log:
         process = subprocess.Popen(
             [os.environ["NUB_BIN"], "worker", "--serve", endpoint, "--store", str(directory / "s.db"), "--engine", ENGINE]
-            + ["--curve-secret", str(keys.directory / "server.secret"), "--authorized-keys", str(keys.authorized)],
+            + ["--curve-secret", str(keys.directory / "server.secret"), "--authorized-keys", str(keys.authorized)]
+            + ["--http", str(http)],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
         acme, other = producer("acme"), producer("other")
@@ -205,6 +236,11 @@ def test_a_workers_own_door_asks_for_keys_and_enforces_their_tenants(keys, scrat
             nobody = producer(name)
             nobody.send(wire.job("ping"))
             assert not nobody.socket.poll(BRIEF_MS)
+        deadline = time.monotonic() + 60
+        while handshakes(http, "refused") == 0:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert handshakes(http, "admitted") == 2
         keys.revoke("other")
         deadline = time.monotonic() + 60
         while other.ask(wire.job("ping")).status != wire.UNAUTHORIZED:

@@ -15,6 +15,8 @@ import pytest
 import wire
 
 BINARY = os.environ.get("NUB_BIN", "")
+# docs/operators.md
+USAGE = 64
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can change users and look into every process")
 needs_debug = pytest.mark.skipif("/debug/" not in os.path.realpath(BINARY), reason="failpoints are in debug builds only")
 
@@ -66,8 +68,8 @@ def start(make_worker, *arguments: str, **environment: str):
 def test_the_service_manager_hears_ready_watchdog_and_stopping(make_worker, manager):
     worker = start(make_worker, **manager.environment, WATCHDOG_USEC="4000000").start(wait=False)
     manager.until("READY=1")
-    # Ready means that it serves: no ping had to be waited for.
-    assert worker.producer().ping()
+    # Ready means that its doors are open: a single attempt to connect is answered.
+    assert worker.producer(RECONNECT_IVL=-1).ping()
     assert any(line.startswith("STATUS=serving: ") for line in manager.heard)
     for _ in range(3):
         manager.until("WATCHDOG=1")
@@ -131,8 +133,31 @@ def test_a_manager_that_is_gone_is_no_reason_to_end(make_worker, scratch):
 @pytest.mark.parametrize("address", ["vsock:2:1234", "relative", "/" + "x" * 200])
 def test_an_address_that_cannot_be_used_ends_the_start(make_worker, address):
     worker = start(make_worker, NOTIFY_SOCKET=address).start(wait=False)
-    assert worker.wait() == 1
+    assert worker.wait() == USAGE
     assert "NOTIFY_SOCKET" in worker.log.read_text()
+
+
+def reloads(manager: Manager, process: subprocess.Popen) -> None:
+    """SIGHUP: the manager hears when a reload begins, on which clock, and when it has ended (sd_notify(3))."""
+    before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+    process.send_signal(signal.SIGHUP)
+    manager.until("RELOADING=1")
+    begun = [line for line in manager.heard if line.startswith("MONOTONIC_USEC=")]
+    assert len(begun) == 1 and before <= int(begun[0].split("=")[1]) <= time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+    manager.until("READY=1")
+    assert manager.heard.count("READY=1") == 2 and manager.heard.count("RELOADING=1") == 1
+    assert process.poll() is None
+
+
+def test_a_reload_is_announced_and_ends_nothing(make_worker, manager):
+    worker = start(make_worker, **manager.environment, WATCHDOG_USEC="4000000").start(wait=False)
+    manager.until("READY=1")
+    reloads(manager, worker.process)
+    assert worker.producer().call(wire.ECHO, b"x").body == b"x"
+    manager.until("WATCHDOG=1")
+    worker.terminate()
+    manager.until("STOPPING=1")
+    assert worker.wait() == 0
 
 
 def test_the_broker_speaks_to_its_manager_too(manager, scratch):
@@ -144,6 +169,7 @@ def test_the_broker_speaks_to_its_manager_too(manager, scratch):
         manager.until("READY=1")
         for _ in range(3):
             manager.until("WATCHDOG=1")
+        reloads(manager, process)
         process.terminate()
         manager.until("STOPPING=1")
         assert process.wait(60) == 0
@@ -213,7 +239,8 @@ def test_the_store_is_its_owners_alone_whatever_the_umask(make_worker, umask):
     assert worker.producer().call(wire.ECHO, b"x").body == b"x"
     files = list(worker.directory.glob("nub.sqlite*"))
     assert len(files) >= 3
-    assert {path.name: oct(stat.S_IMODE(path.stat().st_mode)) for path in files} == {path.name: "0o600" for path in files}
+    modes = {path.name: oct(stat.S_IMODE(path.stat().st_mode)) for path in files}
+    assert modes == {path.name: "0o700" if path.is_dir() else "0o600" for path in files}
 
 
 def test_a_store_that_others_may_read_is_said(make_worker):
@@ -258,9 +285,24 @@ def test_a_user_that_cannot_work_is_refused_with_what_to_do(make_worker, user, s
     worker.directory.chmod(0o755)
     worker.directory.parent.chmod(0o711)
     worker.start(wait=False)
-    assert worker.wait() == 1
+    assert worker.wait() == USAGE
     assert says in worker.log.read_text()
     assert not worker.store.exists()
+
+
+def test_keys_that_cannot_be_used_end_the_start(scratch):
+    for keys, says in ((["no.secret", "none"], "none"), (["open.secret", "keys"], "open.secret")):
+        secret, authorized = scratch / keys[0], scratch / keys[1]
+        if keys[0] == "open.secret":
+            subprocess.run([BINARY, "keygen", "--name", "open", str(scratch)], check=True, capture_output=True)
+            secret.chmod(0o644)
+            authorized.mkdir()
+        place = ["--curve-secret", str(secret), "--authorized-keys", str(authorized)]
+        store = ["--store", str(scratch / "keys.db"), "--engine", os.environ["NUB_ENGINE"], "--serve", "tcp://127.0.0.1:0"]
+        for command in (["broker", "--bind", "tcp://127.0.0.1:0"], ["worker", *store]):
+            done = subprocess.run([BINARY, *command, *place], capture_output=True, text=True, timeout=60)
+            assert done.returncode == USAGE, (command, done.returncode, done.stderr)
+            assert says in done.stderr
 
 
 def test_a_fault_of_the_process_itself_ends_it_at_once_and_leaves_no_core(make_worker, monkeypatch):

@@ -21,6 +21,17 @@ struct ServiceConversationTests {
     #expect(talk.look(Self.report(.up, "t"), now: 5) == nil)
   }
 
+  @Test("a reload is told between READY and STOPPING only")
+  func reloads() {
+    var talk = ServiceConversation(watchdog: nil)
+    var seen = [talk.isUp]
+    for phase in [.starting, .up, .up, .stopping] as [ServiceReport.Phase] {
+      _ = talk.look(Self.report(phase), now: UInt64(seen.count))
+      seen.append(talk.isUp)
+    }
+    #expect(seen == [false, false, true, true, false])
+  }
+
   @Test("a process that is told to stop before it was up says no READY")
   func early() {
     var talk = ServiceConversation(watchdog: nil)

@@ -84,14 +84,14 @@ struct HandshakeTests {
     let forged = CurveKeyPair(publicKey: admitted.publicKey, secretKey: stranger.secretKey)
     let d = try Self.dealer(context, server.endpoint, CurveClient(keys: forged, serverKey: serverKey))
     // The handler has refused the stranger for sure once it says so.
-    while server.authenticator.statistics.refused == 0 {
+    while server.authenticator.tally.counts.refused == 0 {
       try #require(try server.receive(milliseconds: 10) == nil)
     }
     let good = try Self.dealer(context, server.endpoint, CurveClient(keys: admitted, serverKey: serverKey))
     let message = try #require(try server.receive())
     #expect(message.property("User-Id") == admitted.publicKey)
     #expect(try server.receive(milliseconds: 50) == nil)
-    #expect(server.authenticator.statistics.admitted == 1)
+    #expect(server.authenticator.tally.counts.admitted == 1)
     // They live to this point.
     _ = consume a
     _ = consume b
@@ -123,7 +123,7 @@ struct HandshakeTests {
     }
     var refused = try pull(bound)
     var admitted = try pull(free)
-    while server.authenticator.statistics.refused == 0 {
+    while server.authenticator.tally.counts.refused == 0 {
       try #require(try server.receive(milliseconds: 10) == nil)
     }
     // Nobody else could take them.
@@ -149,17 +149,17 @@ struct HandshakeTests {
       let curve = CurveClient(keys: try .generate(), serverKey: server.pair.publicKey)
       strangers.append(StrangerBox(try Self.dealer(context, server.endpoint, curve)))
     }
-    while server.authenticator.statistics.limited == 0 {
+    while server.authenticator.tally.counts.limited == 0 {
       try #require(try server.receive(milliseconds: 10) == nil)
     }
-    #expect(server.authenticator.statistics.refused >= 20)
+    #expect(server.authenticator.tally.counts.refused >= 20)
     // The same machine under another address.
     let endpoint = server.endpoint.replacing("tcp://", with: "tcp://127.0.0.2:0;")
     let good = try Self.dealer(
       context, endpoint, CurveClient(keys: admitted, serverKey: server.pair.publicKey))
     let message = try #require(try server.receive())
     #expect(message.property("User-Id") == admitted.publicKey)
-    #expect(server.authenticator.statistics.admitted == 1)
+    #expect(server.authenticator.tally.counts.admitted == 1)
     _ = consume good
     withExtendedLifetime(strangers) {}
   }

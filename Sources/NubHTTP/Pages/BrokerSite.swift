@@ -1,5 +1,6 @@
 internal import HTTPTypes
 public import NubBroker
+public import NubSecurity
 
 /// A broker's HTTP: metrics, probes, and a page about its services.
 public final class BrokerSite: HTTPContent {
@@ -8,13 +9,19 @@ public final class BrokerSite: HTTPContent {
   private let probes: Probes
   private let ring = ThroughputRing()
 
-  public init(board: BrokerBoard, name: String, version: String, registry: MetricsRegistry) {
+  /// - Parameter handshakes: nil without CURVE.
+  public init(
+    board: BrokerBoard, handshakes: HandshakeTally?, name: String, version: String, registry: MetricsRegistry
+  ) {
     self.board = board
     self.name = name
     probes = Probes(registry: registry, build: [("version", version), ("program", "broker")]) {
       Self.health(board.snapshot)
     }
-    registry.collect { writer in Self.write(board.snapshot ?? BrokerSnapshot(), to: &writer) }
+    registry.collect { writer in
+      Self.write(board.snapshot ?? BrokerSnapshot(), to: &writer)
+      HandshakeMetrics.write(handshakes?.counts ?? HandshakeTally.Counts(), to: &writer)
+    }
   }
 
   private static func health(_ snapshot: BrokerSnapshot?) -> ProcessHealth {
@@ -48,6 +55,7 @@ public final class BrokerSite: HTTPContent {
     writer.counter("nub_broker_workers_gone_total", counters.disconnects, [("how", "goodbye")])
     writer.counter("nub_broker_workers_gone_total", counters.workersLost, [("how", "lost")])
     writer.counter("nub_broker_management_total", counters.management)
+    writer.counter("nub_doors_reopened_total", snapshot.reopened)
     writer.gauge("nub_broker_waiting", snapshot.waiting)
     writer.gauge("nub_broker_waiting_bytes", snapshot.waitingBytes)
     writer.gauge("nub_broker_waiting_bytes_limit", snapshot.waitingBytesLimit)

@@ -26,7 +26,10 @@ public final class WorkerSite: HTTPContent {
     ) { ProcessHealth(health.report) }
     let store = StoreMetrics(path: configuration.storePath, limit: configuration.maximumStoreBytes)
     self.store = store
-    registry.collect { writer in store.write(to: &writer) }
+    registry.collect { writer in
+      store.write(to: &writer)
+      HandshakeMetrics.write(worker.handshakes, to: &writer)
+    }
   }
 
   public func answer(_ request: PageRequest) -> HTTPAnswer {

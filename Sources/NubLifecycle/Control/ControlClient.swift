@@ -31,10 +31,12 @@ public struct ControlClient: Sendable {
 
   /// Tells one worker something and waits for its answer.
   public func send(_ command: ControlCommand, to name: String) throws(ControlError) -> ControlReply {
+    // What the worker itself waits for comes on top.
+    let patience = patience + (command == .dump ? Int(GuestDumps.patience * 1_000) : 0)
     let directory = try place.open(create: false)
     let bytes: [UInt8]?
     do throws(NubZMQ.ZMQError) {
-      bytes = try exchange(Array(command.rawValue.utf8), with: directory.endpoint(name))
+      bytes = try exchange(Array(command.rawValue.utf8), with: directory.endpoint(name), within: patience)
     } catch {
       throw ControlError(.answer, "the worker at \(directory.path)/\(name) cannot be asked", cause: error)
     }
@@ -51,7 +53,9 @@ public struct ControlClient: Sendable {
     }
   }
 
-  private func exchange(_ request: [UInt8], with endpoint: String) throws(NubZMQ.ZMQError) -> [UInt8]? {
+  private func exchange(
+    _ request: [UInt8], with endpoint: String, within patience: Int
+  ) throws(NubZMQ.ZMQError) -> [UInt8]? {
     var socket = try NubZMQ.Socket(try Context(maxSockets: 8), .request)
     try socket.set(.linger, 0)
     try socket.set(.maxMessageSize, 1 << 20)

@@ -9,6 +9,8 @@ public enum ControlCommand: String, Sendable, CaseIterable {
   case drain
   /// Read the authorized keys again.
   case reload
+  /// Write a core file of each guest that runs at this moment.
+  case dump
 }
 
 /// How a worker is, as `nub worker ctl` shows it.
@@ -51,5 +53,7 @@ public struct ControlReply: Codable, Sendable, Equatable {
   public var error: String?
   /// What else there is to say.
   public var note: String?
+  /// The core files that ``ControlCommand/dump`` has written.
+  public var dumps: [String]?
   public var status: ControlStatus
 }

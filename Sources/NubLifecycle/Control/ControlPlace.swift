@@ -32,14 +32,18 @@ public struct ControlPlace: Sendable, Equatable {
 
   /// The directory, opened. What is made here is the user's alone; what was there must be.
   func open(create: Bool) throws(ControlError) -> ControlDirectory {
-    if create, name == nil, mkdir(directory, 0o700) != 0, errno != EEXIST {
-      throw .system("cannot make \(directory)")
+    var isNew = false
+    if create, name == nil {
+      isNew = mkdir(directory, 0o700) == 0
+      guard isNew || errno == EEXIST else { throw .system("cannot make \(directory)") }
     }
     let flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | (name == nil ? O_NOFOLLOW : 0)
     let descriptor = Glibc.open(directory, flags)
     guard descriptor >= 0 else { throw .system("cannot open \(directory)") }
     let opened = ControlDirectory(descriptor: descriptor, path: directory)
     guard name == nil else { return opened }
+    // Whatever the umask has taken away.
+    if isNew { fchmod(descriptor, 0o700) }
     var status = stat()
     guard fstat(descriptor, &status) == 0 else { throw .system("cannot look at \(directory)") }
     guard status.st_uid == geteuid() || geteuid() == 0, status.st_mode & 0o077 == 0 else {

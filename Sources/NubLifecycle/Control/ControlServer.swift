@@ -121,8 +121,19 @@ public final class ControlServer: Sendable {
       worker.shutdown()
       reply.note = "finishes what it has, and ends"
     case .reload: reply.note = worker.reloadKeys() ? "the keys have changed" : "the keys are as they were"
+    case .dump: dump(&reply)
     }
     return reply
+  }
+
+  private func dump(_ reply: inout ControlReply) {
+    do throws(WorkerError) {
+      let dumps = try GuestDumps(of: worker)
+      dumps.wait { isOver.load(ordering: .acquiring) }
+      dumps.report(in: &reply)
+    } catch {
+      reply.error = error.message
+    }
   }
 
   private var status: ControlStatus {

@@ -13,6 +13,9 @@ struct ServiceConversation {
     self.watchdog = watchdog
   }
 
+  /// Whether READY was told and STOPPING was not: only then may a reload be.
+  var isUp: Bool { told?.phase == .up }
+
   /// - Parameter now: monotonic microseconds.
   /// - Returns: the message to send now, or nil.
   mutating func look(_ report: ServiceReport, now: UInt64) -> String? {

@@ -50,11 +50,11 @@ public final class ServiceManager: Sendable {
     }
   }
 
-  /// Reads settings or keys anew, and says so before and after.
+  /// Reads settings or keys anew, and says so before and after: not before it is ready, and not any more when it stops.
   public func reload(_ body: () -> Void) {
-    send("RELOADING=1\nMONOTONIC_USEC=\(Self.microseconds)")
+    conversation.withLock { if $0.isUp { send("RELOADING=1\nMONOTONIC_USEC=\(Self.microseconds)") } }
     body()
-    send("READY=1")
+    conversation.withLock { if $0.isUp { send("READY=1") } }
   }
 
   private func send(_ message: String) {
