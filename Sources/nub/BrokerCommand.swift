@@ -22,7 +22,7 @@ struct BrokerCommand: AsyncParsableCommand {
   @OptionGroup var options: ConfigurationOptions<BrokerSettings>
 
   func run() async throws {
-    let configured = try options.configure()
+    let configured = try options.configureToRun()
     let settings = configured.root
     let address: HTTPAddress?
     do {

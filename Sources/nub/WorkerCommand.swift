@@ -21,7 +21,7 @@ struct WorkerCommand: AsyncParsableCommand {
   @OptionGroup var options: ConfigurationOptions<WorkerSettings>
 
   func run() async throws {
-    let configured = try options.configure()
+    let configured = try options.configureToRun()
     let settings = configured.root
     let configuration: WorkerConfiguration
     let worker: Worker
