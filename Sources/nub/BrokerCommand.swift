@@ -23,7 +23,7 @@ struct BrokerCommand: AsyncParsableCommand {
   @OptionGroup var options: ConfigurationOptions<BrokerSettings>
 
   func run() async throws {
-    let configured = try options.configure()
+    let configured = try options.configureToRun()
     var settings = configured.root
     let address: HTTPAddress?
     do {

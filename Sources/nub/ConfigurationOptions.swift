@@ -24,8 +24,10 @@ struct ConfigurationOptions<Root: Configurable>: ParsableArguments {
 
   @OptionGroup var flags: SettingFlags<Root>
 
-  func validate() throws {
+  /// For a command that runs; a subcommand has its own use for `--json`.
+  func configureToRun() throws -> Configured<Root> {
     guard printConfig || !json else { throw ValidationError("--json goes with --print-config") }
+    return try configure()
   }
 
   /// - Throws: `ValidationError` naming the setting that is refused.

@@ -22,7 +22,7 @@ struct WorkerCommand: AsyncParsableCommand {
   @OptionGroup var options: ConfigurationOptions<WorkerSettings>
 
   func run() async throws {
-    let configured = try options.configure()
+    let configured = try options.configureToRun()
     let settings = configured.root
     var configuration: WorkerConfiguration
     let worker: Worker

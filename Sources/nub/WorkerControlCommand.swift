@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import NubConfiguration
 import NubLifecycle
 
 /// `nub worker ctl`: speaks to a worker that runs on this machine.
@@ -8,9 +9,12 @@ struct WorkerControlCommand: ParsableCommand {
     commandName: "ctl", abstract: "Control a worker that runs on this machine as the same user.",
     discussion: """
       quiet: it takes nothing new until resume; what it has is finished. drain: it finishes what it has, and ends. \
-      reload: it reads the authorized keys again. dump: it writes a core file of each guest that runs at this moment, \
-      into the folder that its --crash-dumps named, and goes on. The worker is found beside its store, or at the path that its \
-      --control named. Exit status 69: nobody is there.
+      reload: it reads the authorized keys again. dump: it writes a core file of each guest that runs at this moment \
+      into the folder that its --crash-dumps named, and goes on.
+
+      The worker is found by the settings that it was started with: --store, or --control, as options, NUB_* variables or \
+      in the file of --config. --json prints what is answered as JSON, a line for each worker. Exit status 69: nobody \
+      is there.
       """)
 
   enum Verb: String, ExpressibleByArgument, CaseIterable {
@@ -20,12 +24,8 @@ struct WorkerControlCommand: ParsableCommand {
   @Argument(help: "status, quiet, resume, drain, reload or dump.")
   var verb: Verb = .status
 
-  @OptionGroup var store: StoreArguments
-
-  @Option(
-    help: "The socket that the worker's --control named. Default: NUB_CONTROL, else beside the store.",
-    completion: .file())
-  var control: String?
+  /// Where the worker is, the same settings say that it was started with.
+  @ParentCommand var parent: WorkerCommand
 
   @Option(help: ArgumentHelp("Which worker, where a store has several.", valueName: "name or pid"))
   var worker: String?
@@ -33,24 +33,21 @@ struct WorkerControlCommand: ParsableCommand {
   @Flag(help: "All workers of the store.")
   var all = false
 
-  // Not `json`: the parser knows values by the names of properties, and the command above has one of that name.
-  @Flag(name: .customLong("json"), help: "Print what they answer as JSON, a line each.")
-  var printsJSON = false
-
   func run() throws {
     do {
-      let client = ControlClient(try place)
+      let settings = try parent.options.configure().root
+      let place = try settings.controlPlace
+      let client = ControlClient(place)
       let command = ControlCommand(rawValue: verb.rawValue) ?? .status
       var failures = 0
-      for name in try choose(client) {
+      for name in try choose(client, among: place) {
         let reply = try client.send(command, to: name)
         if let error = reply.error {
           failures += 1
           Output.error("nub: \(reply.status.name): \(error)")
         }
-        if reply.error == nil || printsJSON {
-          try Output.line(printsJSON ? try jsonLine(reply) : text(reply))
-        }
+        let isJSON = parent.options.json
+        if reply.error == nil || isJSON { try Output.line(isJSON ? try jsonLine(reply) : text(reply)) }
       }
       if failures > 0 { throw ExitCode(1) }
     } catch let error as ControlError {
@@ -59,21 +56,9 @@ struct WorkerControlCommand: ParsableCommand {
     }
   }
 
-  private var place: ControlPlace {
-    get throws {
-      if let path = control ?? Environment.control {
-        guard path != ControlSetting.off else {
-          throw ValidationError("--control off is for the worker; name its socket, or its store")
-        }
-        return try ControlPlace(path: path)
-      }
-      return ControlPlace(store: store.path)
-    }
-  }
-
-  private func choose(_ client: ControlClient) throws -> [String] {
+  private func choose(_ client: ControlClient, among place: ControlPlace) throws -> [String] {
     let names = try client.workers()
-    guard !names.isEmpty else { throw ControlError(.nobody, "no worker listens beside \(store.path)") }
+    guard !names.isEmpty else { throw ControlError(.nobody, "no worker listens at \(place)") }
     if let worker {
       let matching = try names.filter { name in
         let status = try client.send(.status, to: name).status
@@ -124,8 +109,4 @@ enum ControlSetting {
   static let off = "off"
   static let help =
     "Where `nub worker ctl` reaches this worker: a socket's path, or off. Default: beside the store."
-}
-
-extension Environment {
-  static var control: String? { value("NUB_CONTROL") }
 }

@@ -143,6 +143,17 @@ struct WorkerSettings: Configurable {
     return configuration
   }
 
+  /// Where `nub worker ctl` looks for a worker with these settings.
+  var controlPlace: ControlPlace {
+    get throws {
+      guard control != ControlSetting.off else {
+        throw ControlError(.nobody, "--control off: such a worker cannot be reached")
+      }
+      return try control.map { path throws(ControlError) in try ControlPlace(path: path) }
+        ?? ControlPlace(store: worker.storePath)
+    }
+  }
+
   /// Where the operator reaches the worker; nil for nowhere. Beside the store it is a convenience, and a worker that cannot have it
   /// says so and works; a path that was named is a promise.
   func makeControl(of worker: Worker, _ configuration: WorkerConfiguration) throws -> ControlServer? {

@@ -123,7 +123,7 @@ struct Layout: Sendable {
     th, td { text-align: left; padding: 7px 16px; vertical-align: top; border-top: 1px solid var(--line); }
     tr:first-child > th { border-top: 0; } th { font-weight: 500; color: var(--soft); font-size: 13px; white-space: nowrap; }
     td.n, th.n { text-align: right; white-space: nowrap; } td.t { white-space: nowrap; color: var(--soft); }
-    td.why { width: 40%; min-width: 220px; overflow-wrap: anywhere; } td.who { min-width: 90px; overflow-wrap: anywhere; }
+    td.why { width: 36%; min-width: 220px; overflow-wrap: anywhere; } td.name { min-width: 150px; overflow-wrap: anywhere; }
     .id { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: 13px; overflow-wrap: anywhere; }
     td.job { white-space: nowrap; } td.job .id { display: inline-block; max-width: 36ch; overflow: hidden; text-overflow: ellipsis;
       vertical-align: bottom; }

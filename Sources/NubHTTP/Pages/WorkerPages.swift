@@ -68,7 +68,7 @@ struct OverviewPage {
       return """
         <tr><td data-l="lane">\(index)</td><td><span class="pill">running</span></td>\
         <td class="n" data-l="jobs">\(lane.jobs)</td><td data-l="function">\(Show.text(lane.function, limit: 64))</td>\
-        <td class="who" data-l="tenant">\(Pages.tenant(lane.tenant))</td>\
+        <td class="name" data-l="tenant">\(Pages.tenant(lane.tenant))</td>\
         <td class="job"><span class="id">\(Show.text(Show.jobID(lane.jobID), limit: 140))</span></td>\
         <td class="n" data-l="for">\(Show.microseconds(lane.microseconds))</td></tr>
         """
@@ -154,7 +154,7 @@ enum Pages {
       """
       <tr><td class="t" title="\(Show.time(row.finishedMilliseconds)) UTC">\(Show.ago(row.finishedMilliseconds, now: now))</td>\
       <td class="job">\(link(toJob: row.jobID))</td><td>\(status(row))</td><td data-l="function">\(Show.text(row.function, limit: 64))</td>\
-      <td class="who" data-l="tenant">\(tenant(row.tenant))</td><td class="n" data-l="ran">\(Show.microseconds(row.runMicroseconds))</td>\
+      <td class="name" data-l="tenant">\(tenant(row.tenant))</td><td class="n" data-l="ran">\(Show.microseconds(row.runMicroseconds))</td>\
       <td class="why">\(row.message.map { "\(Show.text($0, limit: 240))" as HTML } ?? "")</td></tr>
       """
     }

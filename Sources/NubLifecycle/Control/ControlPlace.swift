@@ -5,13 +5,15 @@ internal import Glibc
 /// The workers of one store share the directory `STORE.control`, where each takes the first number that is free. A file beside each
 /// socket is locked for as long as its worker lives (flock(2)): the kernel lets go of it however the worker ends, so a socket that a
 /// dead worker has left is known as such and taken over, and never one that is in use.
-public struct ControlPlace: Sendable, Equatable {
+public struct ControlPlace: Sendable, Equatable, CustomStringConvertible {
   /// Workers of one store on one machine.
   static let slots = 64
 
   let directory: String
   /// Nil: one of the numbers.
   let name: String?
+
+  public var description: String { name.map { "\(directory)/\($0)" } ?? directory }
 
   /// Beside a store.
   public init(store: String) {
