@@ -103,14 +103,16 @@ public struct BrokerServer: ~Copyable {
     // A new connection never takes over the routing id, and with it the replies, of one that exists.
     try socket.set(.routerHandover, 0)
     try socket.set(.maxMessageSize, Int64(options.frameBytes))
-    // Per peer. The broker's own queues are the ones that are meant to fill.
-    try socket.set(.receiveHighWaterMark, 64)
+    // The broker's own queues are the ones that are meant to fill, and a peer whose messages libzmq holds up could end the process, with
+    // ZMTP's heartbeats on or with its own (docs/decisions/0412). What comes in faster than it is refused counts for the memory's limit.
+    try socket.set(.receiveHighWaterMark, 0)
     try socket.set(.sendHighWaterMark, 1_000)
     try socket.set(.handshakeInterval, 10_000)
-    // ZMTP's own heartbeats (RFC 37) find dead clients, for which MDP has none.
-    try socket.set(.heartbeatInterval, 5_000)
-    try socket.set(.heartbeatTimeout, 15_000)
-    try socket.set(.heartbeatTTL, 15_000)
+    // TCP's keepalive finds dead clients, for which MDP has no heartbeats, in half a minute.
+    try socket.set(.tcpKeepalive, 1)
+    try socket.set(.tcpKeepaliveIdle, 15)
+    try socket.set(.tcpKeepaliveInterval, 5)
+    try socket.set(.tcpKeepaliveCount, 3)
     try socket.set(.backlog, 1_024)
   }
 

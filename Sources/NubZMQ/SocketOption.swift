@@ -28,8 +28,14 @@ extension SocketOption where Value == Int32 {
   public static var heartbeatInterval: Self { Self(name: ZMQ_HEARTBEAT_IVL) }
   /// Milliseconds after which a silent peer is given up.
   public static var heartbeatTimeout: Self { Self(name: ZMQ_HEARTBEAT_TIMEOUT) }
-  /// Milliseconds after which the peer shall give this side up.
-  public static var heartbeatTTL: Self { Self(name: ZMQ_HEARTBEAT_TTL) }
+  /// 1: TCP looks whether a silent peer is still there.
+  public static var tcpKeepalive: Self { Self(name: ZMQ_TCP_KEEPALIVE) }
+  /// Seconds of silence before TCP looks.
+  public static var tcpKeepaliveIdle: Self { Self(name: ZMQ_TCP_KEEPALIVE_IDLE) }
+  /// Seconds between TCP's looks.
+  public static var tcpKeepaliveInterval: Self { Self(name: ZMQ_TCP_KEEPALIVE_INTVL) }
+  /// TCP's looks without an answer after which the peer is given up.
+  public static var tcpKeepaliveCount: Self { Self(name: ZMQ_TCP_KEEPALIVE_CNT) }
   /// Milliseconds before the first attempt to connect again.
   public static var reconnectInterval: Self { Self(name: ZMQ_RECONNECT_IVL) }
   /// Milliseconds to which the pause between attempts doubles.

@@ -15,14 +15,13 @@ extension Door {
     var options = SocketOptions()
     options.lingerMilliseconds = Int32(clamping: configuration.lingerMilliseconds)
     options.maximumFrameBytes = Int64(configuration.maximumMessageBytes)
-    // Replies' sockets alone: their input is never held up.
-    var inputs = options
-    inputs.heartbeatMilliseconds = 0
     do throws(ZMQError) {
       switch door {
       case .direct(let endpoint):
-        inputs.receiveHighWaterMark = 1_000
-        let make = maker(context, .router, endpoint, inputs, curve)
+        // It is always read, for refusals are answers, so there is no need to hold anybody up; and a peer that is held up could end the
+        // process (docs/decisions/0412). What comes in faster than it is refused counts for MemoryGuard.
+        options.receiveHighWaterMark = 0
+        let make = maker(context, .router, endpoint, options, curve)
         let socket = try make()
         let bound = try socket.attach(endpoint)
         let door = Door(index: index, router: socket, poller: &poller)
@@ -40,6 +39,7 @@ extension Door {
         return (Door(index: index, router: socket, poller: &poller), [broker.address])
       case .pipeline(let jobs, let replies):
         // What ZeroMQ holds when the worker dies is lost, so it holds no more than a few batches (docs: delivery).
+        var inputs = options
         inputs.receiveHighWaterMark = Int32(
           clamping: min(configuration.maximumJobs, 2 * configuration.batchJobs))
         // The collector first: there is no use in jobs whose replies have nowhere to go.

@@ -5,13 +5,11 @@ internal import CZeroMQ
 struct SocketOptions: Sendable {
   /// Milliseconds for which unsent replies are still delivered after the socket is closed.
   var lingerMilliseconds: Int32 = 2_000
-  /// Milliseconds between ZMTP pings to a silent peer; a peer is dropped after three of them. 0 turns it off.
-  var heartbeatMilliseconds: Int32 = 5_000
   /// Milliseconds that a peer may take for the ZMTP (and CURVE) handshake.
   var handshakeMilliseconds: Int32 = 10_000
   /// The largest frame in bytes that is read from a peer; one that announces more is disconnected.
   var maximumFrameBytes: Int64 = 16 << 20
-  /// Messages per peer that libzmq may hold on their way in.
+  /// Messages per peer that libzmq may hold on their way in; 0 for no limit.
   var receiveHighWaterMark: Int32 = 256
   /// Messages per peer that libzmq may hold on their way out.
   var sendHighWaterMark: Int32 = 1_000
@@ -25,13 +23,9 @@ extension Socket {
     // read yet, and aborts the process if it was being read (fq.cpp, "!_more"). Off, the pipe outlives the connection: a collector
     // that restarts gets the replies that wait for it.
     try set(ZMQ_IMMEDIATE, Int32(0))
-    // TCP alone notices a vanished peer after hours; ZMTP 3.1 pings notice in seconds (RFC 37).
-    try set(ZMQ_HEARTBEAT_IVL, options.heartbeatMilliseconds)
-    try set(ZMQ_HEARTBEAT_TIMEOUT, options.heartbeatMilliseconds &* 3)
-    // The peer's end gives up on us after the same time (unit: milliseconds, 6553 s at most).
-    try set(ZMQ_HEARTBEAT_TTL, options.heartbeatMilliseconds &* 3)
-    // And TCP's own, which notice it in half a minute, where ZMTP's must be off: with its timer libzmq 4.3.4 aborts the process when a
-    // peer whose messages were held up has hung up (stream_engine_base.cpp, out_event, "!_io_error"; libzmq issue 4841).
+    // Alone, TCP notices a vanished peer after hours; so in half a minute. ZMTP's own heartbeats (RFC 37) must be off wherever peers
+    // can send what is not read: their timer makes libzmq 4.3.4 abort the process when such a peer hangs up (docs/decisions/0412).
+    try set(ZMQ_HEARTBEAT_IVL, Int32(0))
     try set(ZMQ_TCP_KEEPALIVE, Int32(1))
     try set(ZMQ_TCP_KEEPALIVE_IDLE, Int32(15))
     try set(ZMQ_TCP_KEEPALIVE_INTVL, Int32(5))
