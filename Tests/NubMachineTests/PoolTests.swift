@@ -46,6 +46,26 @@ import Testing
     #expect(again == first)
   }
 
+  @Test func ofItsOwnATenantGetsTheOneThatItPrefers() {
+    var state = Self.state(warm: 0, maximum: 4)
+    for _ in 1...4 {
+      guard case .making = state.take(tenant: 1, fresh: false) else { return #expect(Bool(false)) }
+      state.granted()
+    }
+    for item in 1...4 { state.give(item, tenant: item == 4 ? 2 : 1, isPoisoned: false) }
+    func taken(_ wanted: Int, fresh: Bool = false) -> Int? {
+      guard case .ready(let item) = state.take(tenant: 1, fresh: fresh, preferring: { $0 == wanted }) else {
+        return nil
+      }
+      return item
+    }
+    #expect(taken(1) == 1)
+    // Not one of another tenant's, and not one that is out: then the last of its own.
+    #expect(taken(4) == 3)
+    #expect(taken(1) == 2)
+    #expect(taken(4) == nil)
+  }
+
   @Test func aFreshOneIsNeverTheOneThatWasUsed() {
     var state = Self.state()
     var next = 1

@@ -149,9 +149,11 @@ private final class FailingSource: LaneEngineSource {
   var image: ImageRecord? { source.image }
   var functions: [(id: UInt32, name: String)] { source.functions }
 
-  func take(_ tenant: TenantSlot, fresh: Bool, caps: any CapSupply) throws(EngineError) -> any LaneEngine {
+  func take(
+    _ tenant: TenantSlot, fresh: Bool, preferring sandbox: UInt64, caps: any CapSupply
+  ) throws(EngineError) -> any LaneEngine {
     guard failures.wrappingSubtract(1, ordering: .relaxed).oldValue > 0 else {
-      return try source.take(tenant, fresh: fresh, caps: caps)
+      return try source.take(tenant, fresh: fresh, preferring: sandbox, caps: caps)
     }
     throw EngineError(code: .unavailable, message: "not yet")
   }

@@ -133,7 +133,9 @@ private final class ScriptedSource: LaneEngineSource {
   let image: ImageRecord? = nil
   let functions: [(id: UInt32, name: String)] = []
 
-  func take(_ tenant: TenantSlot, fresh: Bool, caps: any CapSupply) throws(EngineError) -> any LaneEngine {
+  func take(
+    _ tenant: TenantSlot, fresh: Bool, preferring sandbox: UInt64, caps: any CapSupply
+  ) throws(EngineError) -> any LaneEngine {
     guard let play = script.withLock({ $0.isEmpty ? nil : $0.removeFirst() }) else {
       throw EngineError(code: .unavailable, message: "the script is over")
     }

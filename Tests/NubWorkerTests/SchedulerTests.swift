@@ -20,9 +20,20 @@ private func required(_ batch: Scheduler<Int>.Batch?) throws -> Scheduler<Int>.B
   try #require(batch)
 }
 
+/// One that knows that `tenant`'s jobs run for so many microseconds.
+private func measured(
+  _ policy: SchedulerPolicy = SchedulerPolicy(), _ tenant: TenantSlot = a, microseconds: UInt64 = 1
+) throws -> Scheduler<Int> {
+  var scheduler = Scheduler<Int>(policy: policy)
+  scheduler.enqueue(0, ticket(tenant))
+  let batch = try required(scheduler.next(at: 0))
+  scheduler.finished(tenant, charged: batch.charged, jobs: 1, took: microseconds)
+  return scheduler
+}
+
 @Suite struct SchedulerTests {
-  @Test func `what waits goes in one batch, in order, up to the limit`() {
-    var scheduler = Scheduler<Int>()
+  @Test func `what waits goes in one batch, in order, up to the limit`() throws {
+    var scheduler = try measured()
     for item in 0..<300 { scheduler.enqueue(item, ticket()) }
     #expect(scheduler.next(at: 0)?.items == Array(0..<256))
     #expect(scheduler.next(at: 0)?.items == Array(256..<300))
@@ -173,6 +184,41 @@ private func required(_ batch: Scheduler<Int>.Batch?) throws -> Scheduler<Int>.B
     #expect(scheduler.next(at: 0)?.items.count == 2)
   }
 
+  @Test func `a tenant of which nothing is known starts with a small batch`() throws {
+    var scheduler = Scheduler<Int>()
+    for item in 0..<1_000 { scheduler.enqueue(item, ticket(a)) }
+    for item in 0..<10 { scheduler.enqueue(item, ticket(b)) }
+    // a's jobs run 3 ms, b's 10 µs: b waits for as many of a's as fit a first batch, and not for 256.
+    var before = 0
+    while true {
+      let batch = try required(scheduler.next(at: 0))
+      if batch.tenant == b { break }
+      before += batch.items.count
+      let took = UInt64(batch.items.count) * 3_000
+      scheduler.finished(a, charged: batch.charged, jobs: batch.items.count, took: took)
+    }
+    #expect(before == 16)
+    // Then it is the time that counts: six jobs are 20 ms.
+    var other = try measured(microseconds: 3_000)
+    for item in 0..<1_000 { other.enqueue(item, ticket(a)) }
+    #expect(other.next(at: 0)?.items.count == 6)
+    // Jobs that take no time at all are known, too.
+    var quick = try measured(microseconds: 0)
+    for item in 0..<1_000 { quick.enqueue(item, ticket(a)) }
+    #expect(quick.next(at: 0)?.items.count == 256)
+  }
+
+  @Test func `what a sandbox took to make is charged, but says nothing about the jobs`() throws {
+    var scheduler = Scheduler<Int>()
+    scheduler.enqueue(0, ticket(a))
+    let first = try required(scheduler.next(at: 0))
+    scheduler.finished(a, charged: first.charged, jobs: 1, took: 4_010, preparing: 4_000)
+    for item in 0..<300 { scheduler.enqueue(item, ticket(a)) }
+    #expect(scheduler.next(at: 0)?.items.count == 256)
+    scheduler.enqueue(0, ticket(b))
+    #expect(scheduler.next(at: 0)?.tenant == b)
+  }
+
   @Test func `a lane keeps its tenant while that is not far ahead`() throws {
     var policy = SchedulerPolicy()
     policy.batchJobs = 1
@@ -184,7 +230,7 @@ private func required(_ batch: Scheduler<Int>.Batch?) throws -> Scheduler<Int>.B
     var switches = 0
     var last = a
     for _ in 0..<1_000 {
-      let batch = try required(scheduler.next(at: 0, preferring: last))
+      let batch = try required(scheduler.next(at: 0, for: CapHomes.Seat(tenant: last)))
       if batch.tenant != last { switches += 1 }
       last = batch.tenant
       scheduler.finished(batch.tenant, charged: batch.charged, jobs: 1, took: 100)

@@ -7,8 +7,12 @@ final class SandboxBox: @unchecked Sendable {
   // Sendable: a box is in exactly one place of the pool's state, which is behind a lock, or with the one thread that
   // took it out of there.
   private var sandbox: Sandbox?
+  let id: UInt64
 
-  init(_ sandbox: consuming Sandbox) { self.sandbox = consume sandbox }
+  init(_ sandbox: consuming Sandbox) {
+    id = sandbox.id
+    self.sandbox = consume sandbox
+  }
 
   func open() -> Sandbox? { sandbox.take() }
 }
@@ -62,11 +66,11 @@ final class PoolCore: Sendable {
 
   // MARK: Callers
 
-  func take(tenant: Int64, fresh: Bool) throws(MachineError) -> Sandbox {
+  func take(tenant: Int64, fresh: Bool, preferring id: UInt64) throws(MachineError) -> Sandbox {
     while true {
       // Taken before the look, so that what happens between the look and the wait is not missed.
       let ticket = news.ticket()
-      let (grant, hasChores, refusal) = look(tenant, fresh)
+      let (grant, hasChores, refusal) = look(tenant, fresh, id)
       if hasChores { bell.ring() }
       switch grant {
       case .ready(let box):
@@ -89,7 +93,7 @@ final class PoolCore: Sendable {
   }
 
   private func look(
-    _ tenant: Int64, _ fresh: Bool
+    _ tenant: Int64, _ fresh: Bool, _ id: UInt64
   ) -> (PoolState<SandboxBox>.Grant, hasChores: Bool, refusal: MachineError) {
     state.withLock { state in
       guard !state.places.isClosed else {
@@ -97,7 +101,7 @@ final class PoolCore: Sendable {
       }
       // The clock is for those who wait out failures.
       let now = state.places.retryAt == 0 ? 0 : monotonicNanoseconds()
-      let grant = state.places.take(tenant: tenant, fresh: fresh, now: now)
+      let grant = state.places.take(tenant: tenant, fresh: fresh, now: now) { id != 0 && $0.id == id }
       let busy = MachineError(
         .system(errno: EAGAIN), "all sandboxes are in use; allow more, or run fewer lanes")
       guard case .failing = grant else { return (grant, state.places.hasChores, busy) }

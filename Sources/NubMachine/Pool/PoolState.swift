@@ -63,9 +63,15 @@ struct PoolState<Item> {
 
   var total: Int { warm.count + idle.count + taken + pending }
 
-  /// A tenant wants a sandbox; `fresh` for one in which nothing has run.
-  mutating func take(tenant: Int64, fresh: Bool, now: UInt64 = .max) -> Grant {
-    if !fresh, let own = idle.lastIndex(where: { $0.tenant == tenant }) {
+  /// A tenant wants a sandbox; `fresh` for one in which nothing has run. Of several that it has left it gets the one that
+  /// `isPreferred` picks, else the last.
+  mutating func take(
+    tenant: Int64, fresh: Bool, now: UInt64 = .max, preferring isPreferred: (Item) -> Bool = { _ in false }
+  ) -> Grant {
+    if !fresh,
+      let own = idle.lastIndex(where: { $0.tenant == tenant && isPreferred($0.item) })
+        ?? idle.lastIndex(where: { $0.tenant == tenant })
+    {
       taken += 1
       return .ready(idle.remove(at: own).item)
     }

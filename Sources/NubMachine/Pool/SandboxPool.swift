@@ -72,15 +72,19 @@ public final class SandboxPool: Sendable {
   ///
   /// A warm one costs a lock. Where there is none, one is made or restored on the caller's thread; where all places are
   /// being filled, it waits for that.
-  /// - Parameter fresh: true for one in which nothing has run in any case.
+  /// - Parameters:
+  ///   - fresh: true for one in which nothing has run in any case.
+  ///   - id: where the tenant has left several, which of them it would rather have; 0 for the last.
   /// - Throws: why none could be made, and then, until the next attempt is due, the same again at once: see
   ///   ``waitForChange(atMost:)``. ``MachineError/Code/system(errno:)`` with EAGAIN where all are taken by others, with
   ///   ESHUTDOWN where the pool is closed.
-  public func take(tenant: Int64, fresh: Bool = false) throws(MachineError) -> Sandbox {
-    try core.take(tenant: tenant, fresh: fresh)
+  public func take(
+    tenant: Int64, fresh: Bool = false, preferring id: UInt64 = 0
+  ) throws(MachineError) -> Sandbox {
+    try core.take(tenant: tenant, fresh: fresh, preferring: id)
   }
 
-  /// Gives back what ``take(tenant:fresh:)`` gave. A poisoned sandbox is replaced in the background.
+  /// Gives back what ``take(tenant:fresh:preferring:)`` gave. A poisoned sandbox is replaced in the background.
   /// - Parameter keepsState: false where the tenant has no use for what is in it; then it is the first to be restored.
   public func give(_ sandbox: consuming Sandbox, tenant: Int64, keepsState: Bool = true) {
     core.give(sandbox, tenant: tenant, isLost: false, keepsState: keepsState)
@@ -91,7 +95,7 @@ public final class SandboxPool: Sendable {
     core.give(sandbox, tenant: 0, isLost: true, keepsState: false)
   }
 
-  /// After a failed ``take(tenant:fresh:)``: returns when another may succeed, because a sandbox has come back or been
+  /// After a failed ``take(tenant:fresh:preferring:)``: returns when another may succeed, because a sandbox has come back or been
   /// made, or the next attempt is due, or the pool has been closed; at the latest after `limit`.
   public func waitForChange(atMost limit: Duration) { core.waitForChange(atMost: limit) }
 

@@ -53,7 +53,7 @@ final class Lane {
 
   /// Runs until the queue is closed.
   func run() {
-    while let batch = queue.take(preferring: tenant) {
+    while let batch = queue.take(for: seat) {
       pulse.work()
       for job in batch.expired {
         end(job, JobOutcome(.deadlineExceeded, message: "expired before it started"))
@@ -67,11 +67,16 @@ final class Lane {
     giveBackEngine()
   }
 
+  /// What it has now.
+  private var seat: CapHomes.Seat {
+    CapHomes.Seat(lane: index, tenant: tenant, sandbox: engine?.sandboxID ?? 0)
+  }
+
   private func run(_ batch: Scheduler<Job>.Batch) {
     let start = Monotonic.now
     let fresh = batch.isAlone
     do throws(EngineError) {
-      try prepare(for: batch.tenant, fresh: fresh)
+      try prepare(for: batch.tenant, fresh: fresh, home: batch.home)
     } catch {
       // They wait for a sandbox as they would for a lane: nothing has run, so nothing has failed.
       logger.error("no sandbox; jobs wait", metadata: ["error": "\(error.message)"])
@@ -82,6 +87,7 @@ final class Lane {
       source.waitForChange()
       return
     }
+    let prepared = Monotonic.now
     var ran = 0
     var position = 0
     var notRun: [Job] = []
@@ -107,18 +113,19 @@ final class Lane {
     isUsed = true
     if !notRun.isEmpty { queue.giveBack(notRun) }
     queue.finished(
-      batch.tenant, charged: batch.charged, jobs: ran, took: Monotonic.now.microseconds(since: start))
+      batch, jobs: ran, took: Monotonic.now.microseconds(since: start),
+      preparing: prepared.microseconds(since: start), in: seat)
   }
 
   /// Makes sure that there is a sandbox which this tenant may use. Costs nothing where the last batch was the same tenant's.
-  private func prepare(for next: TenantSlot, fresh: Bool) throws(EngineError) {
+  private func prepare(for next: TenantSlot, fresh: Bool, home: UInt64) throws(EngineError) {
     if let engine, !engine.isPoisoned, tenant == next, fresh ? !isUsed : !hasLeftAnother {
       if !fresh { keepsState = true }
       return
     }
     let leavesAnother = fresh && tenant == next && (keepsState || hasLeftAnother)
     giveBackEngine()
-    let taken = try source.take(next, fresh: fresh, caps: caps)
+    let taken = try source.take(next, fresh: fresh, preferring: home, caps: caps)
     noteSandboxes(problem: nil)
     engine = taken
     tenant = next

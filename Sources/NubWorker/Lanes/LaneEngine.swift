@@ -105,11 +105,14 @@ protocol LaneEngineSource: Sendable {
   ///
   /// - Parameters:
   ///   - fresh: only the latter.
+  ///   - sandbox: the number of the one that it would rather have; 0: none.
   ///   - caps: what the sandbox asks when its guest needs a cap.
-  func take(_ tenant: TenantSlot, fresh: Bool, caps: any CapSupply) throws(EngineError) -> any LaneEngine
+  func take(
+    _ tenant: TenantSlot, fresh: Bool, preferring sandbox: UInt64, caps: any CapSupply
+  ) throws(EngineError) -> any LaneEngine
   /// Takes a sandbox back. The lane uses it no more.
   func give(_ engine: any LaneEngine, of tenant: TenantSlot, _ disposal: EngineDisposal)
-  /// After a ``take(_:fresh:caps:)`` that failed: returns when it may succeed, or after some seconds, or after ``close()``.
+  /// After a ``take(_:fresh:preferring:caps:)`` that failed: returns when it may succeed, or after some seconds, or after ``close()``.
   func waitForChange()
   /// Drops what no lane has, and lets nobody wait.
   func close()

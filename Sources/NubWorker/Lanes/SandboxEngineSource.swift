@@ -121,10 +121,11 @@ final class SandboxEngineSource: LaneEngineSource {
   }
 
   func take(
-    _ tenant: TenantSlot, fresh: Bool, caps: any CapSupply
+    _ tenant: TenantSlot, fresh: Bool, preferring sandbox: UInt64, caps: any CapSupply
   ) throws(EngineError) -> any LaneEngine {
     do throws(MachineError) {
-      var sandbox = try pool.take(tenant: Int64(truncatingIfNeeded: tenant.index), fresh: fresh)
+      var sandbox = try pool.take(
+        tenant: Int64(truncatingIfNeeded: tenant.index), fresh: fresh, preferring: sandbox)
       try debuggers?.attach(&sandbox)
       return SandboxEngine(sandbox, caps: caps)
     } catch {

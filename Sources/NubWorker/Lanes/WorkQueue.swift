@@ -1,9 +1,13 @@
+internal import NubCap
+
 /// The scheduler between the threads: doors and committer put jobs in, lanes take batches out and sleep while there are none.
 final class WorkQueue: Sendable {
   private struct State {
     var scheduler: Scheduler<Job>
     var idleLanes = 0
     var isClosed = false
+    /// Whether all lanes were woken since jobs were last put in or taken out: those that then sleep on have nothing to do.
+    var isTold = false
   }
 
   private let state: Monitor<State>
@@ -16,6 +20,7 @@ final class WorkQueue: Sendable {
   func enqueue(_ jobs: [Job]) {
     guard !jobs.isEmpty else { return }
     let wake = state.withLock { state in
+      state.isTold = false
       for job in jobs { state.scheduler.enqueue(job, job.ticket) }
       return state.idleLanes > 0
     }
@@ -26,6 +31,7 @@ final class WorkQueue: Sendable {
   func giveBack(_ jobs: [Job]) {
     guard !jobs.isEmpty else { return }
     let wake = state.withLock { state in
+      state.isTold = false
       // The first one ends up in front again.
       for job in jobs.reversed() { state.scheduler.giveBack(job, job.ticket) }
       return state.idleLanes > 0
@@ -34,7 +40,7 @@ final class WorkQueue: Sendable {
   }
 
   /// The next batch; waits for one. nil: the queue is closed.
-  func take(preferring tenant: TenantSlot?) -> Scheduler<Job>.Batch? {
+  func take(for seat: CapHomes.Seat) -> Scheduler<Job>.Batch? {
     var isCounted = false
     var leavesWork = false
     let batch: Scheduler<Job>.Batch?? = state.wait { state -> Scheduler<Job>.Batch?? in
@@ -44,8 +50,9 @@ final class WorkQueue: Sendable {
       }
       let now = Monotonic.now.microseconds
       let idle = state.idleLanes + (isCounted ? 0 : 1)
-      if let batch = state.scheduler.next(at: now, preferring: tenant, idleLanes: idle) {
+      if let batch = state.scheduler.next(at: now, for: seat, idleLanes: idle) {
         if isCounted { state.idleLanes -= 1 }
+        state.isTold = false
         leavesWork = !state.scheduler.isEmpty && state.idleLanes > 0
         return .some(batch)
       }
@@ -53,15 +60,27 @@ final class WorkQueue: Sendable {
         state.idleLanes += 1
         isCounted = true
       }
+      if !state.scheduler.isEmpty, !state.isTold {
+        // It waits for another lane, whose sandbox holds its cap and which sleeps: one signal may have woken the wrong one.
+        state.isTold = true
+        self.state.broadcast()
+      }
       return nil
     }
     if leavesWork { state.signal() }
     return batch ?? nil
   }
 
-  /// Tells the scheduler how long a batch really ran.
-  func finished(_ tenant: TenantSlot, charged: UInt64, jobs: Int, took microseconds: UInt64) {
-    state.withLock { $0.scheduler.finished(tenant, charged: charged, jobs: jobs, took: microseconds) }
+  /// Tells the scheduler how long a batch really ran, how much of that it took to prepare the sandbox, and where it ran.
+  func finished(
+    _ batch: Scheduler<Job>.Batch, jobs: Int, took microseconds: UInt64, preparing: UInt64,
+    in seat: CapHomes.Seat
+  ) {
+    state.withLock { state in
+      if batch.namesCaps, !batch.isAlone { state.scheduler.served(batch, by: seat) }
+      state.scheduler.finished(
+        batch.tenant, charged: batch.charged, jobs: jobs, took: microseconds, preparing: preparing)
+    }
   }
 
   /// Takes a waiting job out.
@@ -92,7 +111,7 @@ final class WorkQueue: Sendable {
   /// Lanes that have no work.
   func idleLanes() -> Int { state.withLock { $0.idleLanes } }
 
-  /// Ends every ``take(preferring:)``, now and later.
+  /// Ends every ``take(for:)``, now and later.
   func close() {
     state.withLock { $0.isClosed = true }
     state.broadcast()
@@ -104,6 +123,19 @@ extension Job {
   var ticket: Scheduler<Job>.Ticket {
     Scheduler<Job>.Ticket(
       tenant: key.tenant, priority: options.priority, isAlone: mustRunAlone, expires: expires,
-      byteCount: byteCount, enqueued: accepted.microseconds)
+      byteCount: byteCount, cap: mustRunAlone ? 0 : firstCap, enqueued: accepted.microseconds)
   }
+
+  /// Of the first cap that it names; caps that come along have no hash before a lane has checked them.
+  private var firstCap: UInt64 {
+    switch work {
+    case .call: options.caps.first?.prefix ?? 0
+    case .putCap(let claim): claim?.prefix ?? 0
+    }
+  }
+}
+
+extension CapHash {
+  /// Eight bytes of it.
+  fileprivate var prefix: UInt64 { words.0 }
 }

@@ -7,6 +7,8 @@ internal import HeapModule
 ///   queue, or whose jobs are long, delays the others by one batch.
 /// - Within a tenant the highest priority goes first; waiting raises it, so nothing starves.
 /// - A batch holds jobs of one tenant. A job that must be alone makes a batch of its own.
+/// - Of one tenant and priority, those whose cap another lane's sandbox holds are left to that lane, as long as this costs nobody a
+///   wait: see ``fill(_:_:_:_:_:)``.
 /// - A job that has expired is handed out as expired, never as work.
 struct Scheduler<Item> {
   /// What the scheduler needs to know of a job.
@@ -16,10 +18,12 @@ struct Scheduler<Item> {
     var priority: UInt8 = 5
     /// Runs by itself: in a fresh sandbox, or because it is suspected of having killed one.
     var isAlone = false
-    /// Microseconds on the clock that is passed to ``Scheduler/next(at:preferring:idleLanes:)``; not to be started after it.
+    /// Microseconds on the clock that is passed to ``Scheduler/next(at:for:idleLanes:)``; not to be started after it.
     var expires: UInt64?
     /// Payload bytes.
     var byteCount = 0
+    /// Eight bytes of the hash of the first cap that it names; 0: none.
+    var cap: UInt64 = 0
     /// When it was accepted, on the same clock.
     var enqueued: UInt64
   }
@@ -32,8 +36,12 @@ struct Scheduler<Item> {
     var isAlone = false
     /// Never to be run: their time was over before it was their turn.
     var expired: [Item] = []
-    /// What the tenant was charged for it, to be corrected by ``Scheduler/finished(_:charged:jobs:took:)``.
+    /// What the tenant was charged for it, to be corrected by ``Scheduler/finished(_:charged:jobs:took:preparing:)``.
     var charged: UInt64 = 0
+    /// Whether any of them names a cap.
+    var namesCaps = false
+    /// The sandbox that holds the first of these caps, for a lane that has none of this tenant's; 0: any.
+    var home: UInt64 = 0
   }
 
   private struct Entry {
@@ -47,7 +55,7 @@ struct Scheduler<Item> {
     var count = 0
     /// Run time used so far, in microseconds, as if all tenants had started together.
     var virtualTime: UInt64 = 0
-    /// How long one job runs, a moving average.
+    /// How long one job runs, a moving average; 0 until the first batch has run.
     var jobMicroseconds: UInt64 = 0
     /// Whether `turns` has an entry for it.
     var isQueued = false
@@ -70,6 +78,7 @@ struct Scheduler<Item> {
   /// Jobs waiting.
   private(set) var count = 0
   private var expiring = 0
+  private var homes = CapHomes()
 
   init(policy: SchedulerPolicy = SchedulerPolicy()) {
     self.policy = policy
@@ -87,31 +96,55 @@ struct Scheduler<Item> {
     insert(item, ticket, atFront: true)
   }
 
-  /// The next batch, or nil if nothing waits.
+  /// The next batch, or nil if nothing waits, or only what another lane that sleeps should be woken for.
   ///
   /// - Parameters:
   ///   - now: in microseconds.
-  ///   - preferred: the tenant whose sandbox the asking lane has.
+  ///   - seat: the asking lane. It sleeps from nil until it asks again.
   ///   - idleLanes: how many lanes are without work, the asking one included.
-  mutating func next(at now: UInt64, preferring preferred: TenantSlot? = nil, idleLanes: Int = 1) -> Batch? {
-    guard let slot = nextTenant(preferring: preferred) else { return nil }
+  mutating func next(
+    at now: UInt64, for seat: CapHomes.Seat = CapHomes.Seat(), idleLanes: Int = 1
+  ) -> Batch? {
+    homes.sit(seat)
+    guard let slot = nextTenant(preferring: seat.tenant) else {
+      homes.sleep(lane: seat.lane)
+      return nil
+    }
     // Taken out while it is worked on, so that its queues are not copied.
     guard var tenant = tenants.removeValue(forKey: slot) else { return nil }
     virtualTime = max(virtualTime, tenant.virtualTime)
-    let batch = fill(slot, &tenant, now, idleLanes)
+    let batch = fill(slot, &tenant, now, idleLanes, seat)
     tenant.virtualTime &+= batch.charged
     if tenant.count > 0, !tenant.isQueued {
       turns.insert(Turn(virtualTime: tenant.virtualTime, tenant: slot))
       tenant.isQueued = true
     }
     tenants[slot] = tenant
+    if batch.items.isEmpty, batch.expired.isEmpty {
+      homes.sleep(lane: seat.lane)
+      return nil
+    }
+    if batch.namesCaps, seat.tenant == slot { served(batch, by: seat) }
     return batch
   }
 
+  /// The caps that a batch's jobs name are in this lane's sandbox, or will be at once.
+  mutating func served(_ batch: Batch, by seat: CapHomes.Seat) {
+    guard seat.sandbox != 0 else { return }
+    homes.sit(seat)
+    for ticket in batch.tickets where ticket.cap != 0 {
+      homes.learn(ticket.cap, of: batch.tenant, in: seat.sandbox)
+    }
+  }
+
   /// Corrects what a tenant was charged, once it is known how long its jobs ran.
-  mutating func finished(_ slot: TenantSlot, charged: UInt64, jobs: Int, took microseconds: UInt64) {
+  ///
+  /// - Parameter preparing: how much of the time went into the sandbox before the first job.
+  mutating func finished(
+    _ slot: TenantSlot, charged: UInt64, jobs: Int, took microseconds: UInt64, preparing: UInt64 = 0
+  ) {
     guard jobs > 0, var tenant = tenants.removeValue(forKey: slot) else { return }
-    let perJob = microseconds / UInt64(jobs)
+    let perJob = max(1, (microseconds - min(preparing, microseconds)) / UInt64(jobs))
     tenant.jobMicroseconds = tenant.jobMicroseconds == 0 ? perJob : (tenant.jobMicroseconds * 7 + perJob) / 8
     let actual = microseconds &+ UInt64(jobs) * policy.jobOverheadMicroseconds
     if actual >= charged {
@@ -209,19 +242,33 @@ struct Scheduler<Item> {
     return nil
   }
 
+  /// Takes a batch from a tenant.
+  ///
+  /// Passes over jobs whose cap another lane's sandbox holds, if it finds others of the same priority. If it finds none, it takes them
+  /// all the same, so that no lane is idle while jobs wait, unless that other lane sleeps and can have them at once: then the batch
+  /// is empty. A job that has waited for long is not passed over.
   private mutating func fill(
-    _ slot: TenantSlot, _ tenant: inout Tenant, _ now: UInt64, _ idleLanes: Int
+    _ slot: TenantSlot, _ tenant: inout Tenant, _ now: UInt64, _ idleLanes: Int, _ seat: CapHomes.Seat?
   ) -> Batch {
     var batch = Batch(tenant: slot)
     let limit = batchLimit(tenant, idleLanes)
     var bytes = 0
+    var passed: [Entry] = []
+    var isLeftToSleeper = false
     while batch.items.count < limit, let level = bestLevel(tenant, now) {
       // A run of one level; the next look at the others comes with the next run.
       while batch.items.count < limit, let entry = tenant.levels[level].first {
         let isFirst = batch.items.isEmpty
         let isExpired = (entry.ticket.expires ?? .max) <= now
         if !isExpired, !isFirst, entry.ticket.isAlone || bytes + entry.ticket.byteCount > policy.batchBytes {
-          return charge(&batch, tenant)
+          break
+        }
+        if entry.ticket.cap != 0, !isExpired, let seat, let other = betterLane(for: entry.ticket, seat, now) {
+          if passed.isEmpty { isLeftToSleeper = other.sleeps }
+          if passed.count == policy.passedJobs { break }
+          passed.append(entry)
+          tenant.levels[level].removeFirst()
+          continue
         }
         tenant.levels[level].removeFirst()
         tenant.count -= 1
@@ -238,13 +285,33 @@ struct Scheduler<Item> {
         bytes += entry.ticket.byteCount
         batch.items.append(entry.item)
         batch.tickets.append(entry.ticket)
+        if entry.ticket.cap != 0 { note(entry.ticket, in: &batch, seat) }
         if entry.ticket.isAlone {
           batch.isAlone = true
-          return charge(&batch, tenant)
+          break
         }
       }
+      // What is passed over goes back to where it was, before a lower priority could overtake it.
+      for entry in passed.reversed() { tenant.levels[level].prepend(entry) }
+      if batch.isAlone || !passed.isEmpty || !tenant.levels[level].isEmpty { break }
+    }
+    if batch.items.isEmpty, batch.expired.isEmpty, !passed.isEmpty, !isLeftToSleeper {
+      return fill(slot, &tenant, now, idleLanes, nil)
     }
     return charge(&batch, tenant)
+  }
+
+  private func betterLane(
+    for ticket: Ticket, _ seat: CapHomes.Seat, _ now: UInt64
+  ) -> (lane: Int, sleeps: Bool)? {
+    guard !ticket.isAlone, now < ticket.enqueued &+ policy.passedMicroseconds else { return nil }
+    return homes.other(than: seat.lane, with: ticket.cap, of: ticket.tenant)
+  }
+
+  private func note(_ ticket: Ticket, in batch: inout Batch, _ seat: CapHomes.Seat?) {
+    batch.namesCaps = true
+    guard batch.home == 0, seat?.tenant != batch.tenant else { return }
+    batch.home = homes.home(of: ticket.cap, of: batch.tenant)
   }
 
   private func charge(_ batch: inout Batch, _ tenant: Tenant) -> Batch {
@@ -254,7 +321,10 @@ struct Scheduler<Item> {
 
   private func batchLimit(_ tenant: Tenant, _ idleLanes: Int) -> Int {
     let perJob = max(1, tenant.jobMicroseconds)
-    var limit = min(policy.batchJobs, max(1, Int(clamping: policy.batchMicroseconds / perJob)))
+    // Nothing can be cut to a time while it is not known how long a job runs.
+    let known =
+      tenant.jobMicroseconds == 0 ? policy.firstBatchJobs : Int(clamping: policy.batchMicroseconds / perJob)
+    var limit = min(policy.batchJobs, max(1, known))
     if idleLanes > 1, UInt64(tenant.count) * perJob > policy.splitMicroseconds {
       limit = min(limit, max(1, (tenant.count + idleLanes - 1) / idleLanes))
     }
