@@ -9,6 +9,7 @@ let package = Package(
     .library(name: "NubMachine", targets: ["NubMachine"]),
     .library(name: "NubGuestTools", targets: ["NubGuestTools"]),
     .library(name: "NubStore", targets: ["NubStore"]),
+    .library(name: "NubStoreTesting", targets: ["NubStoreTesting"]),
     .library(name: "NubWorker", targets: ["NubWorker"]),
     .library(name: "NubLifecycle", targets: ["NubLifecycle"]),
     .library(name: "NubClient", targets: ["NubClient"]),
@@ -97,7 +98,8 @@ let package = Package(
     .target(name: "NubClient", dependencies: ["NubZMQ", "NubCap"]),
     // Keys, who may come in, and which endpoints may go without encryption.
     .target(
-      name: "NubSecurity", dependencies: ["NubZMQ", .product(name: "Logging", package: "swift-log")]
+      name: "NubSecurity",
+      dependencies: ["CZeroMQ", "NubZMQ", .product(name: "Logging", package: "swift-log")]
     ),
     // Majordomo (RFC 7): the broker, and the worker's side of it.
     .target(
@@ -108,6 +110,11 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"),
       ]
     ),
+
+    // What a process gives up, and what it tells the service manager that started it.
+    .target(name: "CNubProcess"),
+    .target(
+      name: "NubProcess", dependencies: ["CNubProcess", .product(name: "Logging", package: "swift-log")]),
 
     // Settings from flags, the environment and a file.
     .target(
@@ -149,7 +156,7 @@ let package = Package(
       name: "nub",
       dependencies: [
         "NubBench", "NubBroker", "NubSecurity", "NubZMQ", "NubWorker", "NubClient", "NubStore", "NubMachine",
-        "NubConfiguration", "NubHTTP", "NubLifecycle",
+        "NubConfiguration", "NubHTTP", "NubLifecycle", "NubProcess",
         "NubGuestBuild", "NubGuestTools", "NubABI", "NubCap", "NubCapJSON", "CZeroMQ",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
@@ -161,6 +168,8 @@ let package = Package(
     .testTarget(name: "NubCapTests", dependencies: ["NubCap", "NubCapJSON"]),
     .testTarget(name: "NubCapJSONTests", dependencies: ["NubCap", "NubCapJSON"]),
     .target(name: "NubStoreSamples", dependencies: ["NubStore", "NubCap"], path: "Tests/NubStoreSamples"),
+    // What every implementation of `Store` has to pass; for the packages of others, too.
+    .target(name: "NubStoreTesting", dependencies: ["NubStore", "NubStoreSamples", "NubCap"]),
     // A process to be killed in the middle of a commit.
     .executableTarget(
       name: "NubStoreCrasher", dependencies: ["NubStore", "NubStoreSamples", "NubCap"],
@@ -168,7 +177,7 @@ let package = Package(
     .testTarget(
       name: "NubStoreTests",
       dependencies: [
-        "NubStore", "NubStoreSamples", "NubStoreCrasher", "NubCap",
+        "NubStore", "NubStoreSamples", "NubStoreTesting", "NubStoreCrasher", "NubCap",
         .product(name: "GRDBSQLite", package: "GRDB.swift"),
       ]),
     .testTarget(
@@ -183,6 +192,9 @@ let package = Package(
       name: "NubSecurityTests",
       dependencies: ["NubSecurity", "NubZMQ", .product(name: "Logging", package: "swift-log")]
     ),
+    .testTarget(
+      name: "NubProcessTests",
+      dependencies: ["NubProcess", "CNubProcess", .product(name: "Logging", package: "swift-log")]),
     .testTarget(name: "NubConfigurationTests", dependencies: ["NubConfiguration"]),
     .testTarget(name: "NubBrokerTests", dependencies: ["NubBroker", "NubSecurity", "NubZMQ"]),
     .testTarget(name: "NubClientTests", dependencies: ["NubClient", "NubZMQ", "NubCap"]),

@@ -1,5 +1,6 @@
 #pragma once
-// libzmq as it is, and the two calls a door thread needs that Swift's Glibc module leaves out.
+// libzmq as it is, and the calls that its threads need and Swift's Glibc module leaves out.
+#include <malloc.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <zmq.h>

@@ -119,6 +119,21 @@ public struct Broker: ~Copyable {
     workers.removeAll()
   }
 
+  /// Forgets everybody and what they asked for: the socket that they were connected to is gone. Clients ask again, workers register
+  /// again.
+  mutating func forgetPeers() {
+    workers.removeAll()
+    waitingByClient.removeAll()
+    waiting = 0
+    waitingBytes = 0
+    outbox.removeAll()
+    for service in services.values {
+      service.queue = RequestQueue()
+      service.idle = []
+      service.workers = 0
+    }
+  }
+
   // MARK: Shared by the two dialogs
 
   mutating func send(

@@ -16,6 +16,12 @@ public struct BrokerServer: ~Copyable {
     public var drain: UInt64 = 10_000
     /// Between lines of statistics in the log; 0 for none.
     public var logStatistics: UInt64 = 60_000
+    /// Called by the serving thread at least twice a second as long as it goes round, and when it begins to drain: its turns are its
+    /// progress. For a supervisor that wants to hear it.
+    public var onTurn: (@Sendable (_ isDraining: Bool, _ waiting: Int) -> Void)?
+    /// Resident bytes of the process over which the endpoints are closed and opened again, because libzmq bounds messages and not
+    /// what is never finished; 0: never.
+    public var residentBytes = ProcessMemory.defaultLimit
     public init() {}
   }
 
@@ -43,6 +49,9 @@ public struct BrokerServer: ~Copyable {
   private var socket: Socket
   /// `nil`: everybody is admitted, with every role.
   private let authenticator: Authenticator?
+  private let context: Context
+  private let curve: CurveServer?
+  private var memory: MemoryGuard
   private let stopper: Stopper
   private let options: Options
   private let logger: Logger
@@ -57,9 +66,7 @@ public struct BrokerServer: ~Copyable {
     options: Options = Options(), curve: (server: CurveServer, authenticator: Authenticator)? = nil,
     stopper: Stopper, logger: Logger
   ) throws(ZMQError) {
-    var socket = try Socket(context, .router)
-    try Self.configure(&socket, options)
-    if let curve { try curve.server.apply(to: &socket) }
+    var socket = try Self.open(context, options, curve?.server)
     var bound: [String] = []
     for endpoint in endpoints {
       try socket.bind(endpoint)
@@ -68,11 +75,23 @@ public struct BrokerServer: ~Copyable {
     self.endpoints = bound
     self.socket = socket
     self.options = options
+    self.context = context
+    self.curve = curve?.server
+    memory = MemoryGuard(limit: options.residentBytes, stages: 1)
     self.stopper = stopper
     self.logger = logger
     authenticator = curve?.authenticator
     heartbeat = configuration.heartbeat
     broker = Broker(configuration)
+  }
+
+  private static func open(
+    _ context: Context, _ options: Options, _ curve: CurveServer?
+  ) throws(ZMQError) -> Socket {
+    var socket = try Socket(context, .router)
+    try configure(&socket, options)
+    if let curve { try curve.apply(to: &socket) }
+    return socket
   }
 
   private static func configure(_ socket: inout Socket, _ options: Options) throws(ZMQError) {
@@ -97,11 +116,12 @@ public struct BrokerServer: ~Copyable {
   /// Serves until it is stopped.
   public mutating func run() throws(ZMQError) {
     var poll = PollSet()
-    let item = poll.add(socket, for: .readable)
-    poll.add(fileDescriptor: stopper.waker.fileDescriptor, for: .readable)
+    var item = addAll(to: &poll)
+    var nextLook: UInt64 = 0
     var nextLog = Self.now.monotonic &+ options.logStatistics
     var drained: UInt64?
     var nextReport: UInt64 = 0
+    var nextTurn: UInt64 = 0
     while true {
       let now = Self.now
       broker.tick(at: now)
@@ -110,11 +130,23 @@ public struct BrokerServer: ~Copyable {
         nextReport = now.monotonic &+ 1_000
       }
       try flush()
+      if now.monotonic >= nextLook {
+        nextLook = now.monotonic &+ Self.lookMilliseconds
+        if try guardMemory(now) {
+          poll = PollSet()
+          item = addAll(to: &poll)
+        }
+      }
       if drained == nil, stopper.count > 0 {
         logger.info("draining")
         broker.drain()
         drained = now.monotonic &+ options.drain
+        nextTurn = 0
         try flush()
+      }
+      if let onTurn = options.onTurn, now.monotonic >= nextTurn {
+        onTurn(drained != nil, broker.waiting)
+        nextTurn = now.monotonic &+ 400
       }
       if let drained, broker.isIdle || now.monotonic >= drained || stopper.count > 1 { break }
       if options.logStatistics > 0, now.monotonic >= nextLog {
@@ -122,13 +154,49 @@ public struct BrokerServer: ~Copyable {
         nextLog = now.monotonic &+ options.logStatistics
       }
       let wait = broker.deadline > now.monotonic ? broker.deadline - now.monotonic : 0
-      _ = try poll.wait(milliseconds: Int(clamping: min(wait, heartbeat)))
+      _ = try poll.wait(milliseconds: Int(clamping: min(wait, heartbeat, Self.lookMilliseconds)))
       stopper.waker.clear()
       if poll.readiness(item).contains(.readable) { try receive() }
     }
     broker.disconnectWorkers()
     try flush()
     logger.info("stopped", metadata: ["state": "\(broker.statistics(at: Self.now))"])
+  }
+
+  /// Milliseconds between looks at the memory.
+  private static var lookMilliseconds: UInt64 { 250 }
+
+  private func addAll(to poll: inout PollSet) -> Int {
+    let item = poll.add(socket, for: .readable)
+    poll.add(fileDescriptor: stopper.waker.fileDescriptor, for: .readable)
+    return item
+  }
+
+  /// - Returns: whether the socket is another one now.
+  private mutating func guardMemory(_ now: BrokerTime) throws(ZMQError) -> Bool {
+    guard memory.limit > 0 else { return false }
+    let resident = ProcessMemory.resident
+    switch memory.look(resident: resident, at: now.monotonic) {
+    case .nothing: return false
+    case .trim:
+      ProcessMemory.trim()
+      return false
+    case .reopen:
+      logger.warning(
+        "resident memory is over its limit: the endpoints are closed and opened again",
+        metadata: ["bytes": "\(resident)", "limit": "\(memory.limit)"])
+      try socket.set(.linger, 0)
+      broker.forgetPeers()
+      socket = try Self.open(context, options, curve)
+      for endpoint in endpoints { try socket.bindAgain(endpoint) }
+      ProcessMemory.trim()
+      return true
+    case .giveUp:
+      logger.error(
+        "resident memory stays over its limit; it is not the socket that holds it",
+        metadata: ["bytes": "\(resident)", "limit": "\(memory.limit)"])
+      return false
+    }
   }
 
   /// Takes what has arrived, up to a round's share: time must pass for heartbeats and deadlines under any load.

@@ -6,10 +6,18 @@ extension Client {
     public let hash: CapHash
     /// False: the worker had it, and nothing was uploaded.
     public let wasStored: Bool
+    /// How many of the caps that it refers to the worker did not have when it stored it.
+    public let missingReferences: Int
+
+    public init(hash: CapHash, wasStored: Bool, missingReferences: Int = 0) {
+      self.hash = hash
+      self.wasStored = wasStored
+      self.missingReferences = missingReferences
+    }
   }
 
-  /// Hashes in one question, 3.2 MB of them.
-  private static let hashesPerQuestion = 100_000
+  /// Hashes in one question: the protocol allows 65 536; fewer let the worker answer others in between.
+  private static let hashesPerQuestion = 16_384
   /// Uploads under way at once in ``put(contentsOf:timeout:)``.
   private static let uploadsAtOnce = 16
 
@@ -69,11 +77,19 @@ extension Client {
   public func put(
     wire: [UInt8], claiming claim: CapHash? = nil, timeout: Duration? = nil
   ) async throws(ClientError) -> CapHash {
+    try await upload(wire: wire, claiming: claim, timeout: timeout).hash
+  }
+
+  /// The same, with what the worker says about it.
+  public func upload(
+    wire: [UInt8], claiming claim: CapHash? = nil, timeout: Duration? = nil
+  ) async throws(ClientError) -> PutOutcome {
     let reply = try await ask(.putCap, operand: claim?.bytes ?? [], body: wire, timeout: timeout)
     guard let hash = CapHash(reply.body) else {
       throw ClientError(.malformedReply, "a hash is 32 bytes, the worker sent \(reply.body.count)")
     }
-    return hash
+    let missing = ReplyMeta(json: reply.metaJSON).missingReferences ?? 0
+    return PutOutcome(hash: hash, wasStored: true, missingReferences: Int(clamping: missing))
   }
 
   /// Those of the hashes that the worker does not have, in that order.

@@ -17,6 +17,8 @@ public struct ReplyMeta: Codable, Hashable, Sendable {
   public var guestStatus: UInt32?
   /// Milliseconds to wait before sending again, with ``JobStatus/unavailable``.
   public var retryAfterMilliseconds: UInt64?
+  /// Of a put: how many of the caps that the cap refers to the worker does not have; nil for none.
+  public var missingReferences: UInt64?
 
   enum CodingKeys: String, CodingKey {
     case worker, engine, sandbox, attempt, duplicate
@@ -24,6 +26,7 @@ public struct ReplyMeta: Codable, Hashable, Sendable {
     case runMicroseconds = "run_us"
     case guestStatus = "guest_status"
     case retryAfterMilliseconds = "retry_after_ms"
+    case missingReferences = "missing_refs"
   }
 
   public init() {}
@@ -44,6 +47,7 @@ public struct ReplyMeta: Codable, Hashable, Sendable {
     runMicroseconds = try? fields.decodeIfPresent(UInt64.self, forKey: .runMicroseconds)
     guestStatus = try? fields.decodeIfPresent(UInt32.self, forKey: .guestStatus)
     retryAfterMilliseconds = try? fields.decodeIfPresent(UInt64.self, forKey: .retryAfterMilliseconds)
+    missingReferences = try? fields.decodeIfPresent(UInt64.self, forKey: .missingReferences)
   }
 }
 

@@ -37,6 +37,10 @@ struct FunctionTableSource {
   }
 
   private mutating func add(_ function: (id: UInt32, name: String)) throws(GuestBuildError) {
+    if functions[function.id] == function.name {
+      throw GuestBuildError(
+        .functions, "nub_fn_\(function.id)_\(function.name) is defined in two files; one of them must go")
+    }
     if let other = functions[function.id] {
       throw GuestBuildError(
         .functions, "the functions \(other) and \(function.name) have the same id \(function.id)")

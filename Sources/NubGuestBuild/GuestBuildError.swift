@@ -14,12 +14,17 @@ public struct GuestBuildError: Error, CustomStringConvertible {
   public var message: String
   /// What the tool or the system said.
   public var cause: String?
+  /// What an author can do about it, where that is known.
+  public var hint: String?
 
-  public init(_ code: Code, _ message: String, cause: String? = nil) {
+  public init(_ code: Code, _ message: String, cause: String? = nil, hint: String? = nil) {
     self.code = code
     self.message = message
     self.cause = cause
+    self.hint = hint
   }
 
-  public var description: String { cause.map { "\(message)\n\($0)" } ?? message }
+  public var description: String {
+    [message, cause, hint.map { "hint: \($0)" }].compactMap { $0 }.joined(separator: "\n")
+  }
 }

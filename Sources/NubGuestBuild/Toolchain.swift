@@ -92,7 +92,8 @@ enum Tool {
     let said = String(decoding: text, as: UTF8.self)
     guard process.terminationReason == .exit, process.terminationStatus == 0 else {
       throw GuestBuildError(
-        .compile, "\(URL(filePath: tool).lastPathComponent) refused the sources", cause: said)
+        .compile, "\(URL(filePath: tool).lastPathComponent) refused the sources", cause: said,
+        hint: BuildHint.hint(for: said))
     }
     return said
   }

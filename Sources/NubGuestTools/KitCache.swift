@@ -62,7 +62,9 @@ struct KitCache {
 
   private func key(_ archive: SourceArchive) throws(GuestBuildError) -> String {
     let version = try toolchain.version()
-    let identity = archive.bytes + Array("\(toolchain.swiftc)\n\(toolchain.clang)\n\(version)".utf8)
+    let identity =
+      archive.bytes
+      + Array("\(GuestBuild.revision)\n\(toolchain.swiftc)\n\(toolchain.clang)\n\(version)".utf8)
     return String("\(identity.withUnsafeBytes { SHA256.hash($0) })".prefix(16))
   }
 }

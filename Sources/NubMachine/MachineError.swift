@@ -32,12 +32,14 @@ public struct MachineError: Error, Sendable, CustomStringConvertible {
     case system(errno: Int32)
   }
 
+  /// What happened, for whoever decides what becomes of the sandbox and of the call.
   public var code: Code
   /// What a person can do about it, or what exactly was wrong.
   public var message: String
   /// The system's error number behind it, where there is one.
   public var cause: Errno?
 
+  /// - Parameter cause: the system's own error, where there is one.
   public init(_ code: Code, _ message: String, cause: Errno? = nil) {
     self.code = code
     self.message = message
@@ -50,6 +52,7 @@ public struct MachineError: Error, Sendable, CustomStringConvertible {
     return MachineError(.system(errno: number.number), "\(call) failed: \(number)", cause: number)
   }
 
+  /// The message.
   public var description: String { message }
 
   /// True where the sandbox cannot be used any more after this error. A guest's own error, and what the host refused
@@ -65,7 +68,9 @@ public struct MachineError: Error, Sendable, CustomStringConvertible {
 
 /// A system error number.
 public struct Errno: Sendable, Equatable, CustomStringConvertible {
+  /// As in errno(3).
   public var number: Int32
+
   public init(_ number: Int32) { self.number = number }
   public var description: String { "\(systemErrorText(number)) (errno \(number))" }
 }

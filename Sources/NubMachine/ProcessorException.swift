@@ -6,10 +6,12 @@ public struct ProcessorException: Sendable, Equatable, CustomStringConvertible {
   public var errorCode: UInt64
   /// The instruction at fault; for traps the one behind it.
   public var instructionPointer: UInt64
+  /// RSP and RFLAGS as they were then.
   public var stackPointer: UInt64
   public var flags: UInt64
   /// For page faults the address that was accessed (CR2).
   public var address: UInt64
+  /// All of them, as they were when it happened.
   public var registers: GeneralRegisters
   /// The functions that were running, the innermost first; at most 64.
   public var backtrace: [StackFrame] = []
@@ -39,6 +41,7 @@ public struct ProcessorException: Sendable, Equatable, CustomStringConvertible {
     }
   }
 
+  /// One line: what, where, and the functions that were running.
   public var description: String {
     let place = "\(name) at rip \(hexadecimal(instructionPointer)), error code \(hexadecimal(errorCode))"
     let fault = vector == 14 ? "\(place), address \(hexadecimal(address))" : place

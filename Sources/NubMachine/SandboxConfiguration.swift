@@ -29,6 +29,7 @@ public struct SandboxConfiguration: Sendable {
   /// time for each, so it is not for production.
   public var isDebuggable = false
 
+  /// The defaults.
   public init() {}
 
   /// The areas are large enough for one message of the largest size beside many small ones.

@@ -108,16 +108,23 @@ public final class AuthorizedKeys: Sendable {
 
   private func read(_ name: String) throws(SecurityError) -> (String, Principal) {
     let path = "\(directory)/\(name)"
-    let lines = try KeyLines(try SmallFile.read(path, .authority), path: path, allowed: Self.lineNames)
+    return try Self.principal(try SmallFile.read(path, .authority), name: name, path: path)
+  }
+
+  /// Who a key file admits. Pure.
+  static func principal(
+    _ text: String, name: String, path: String
+  ) throws(SecurityError) -> (String, Principal) {
+    let lines = try KeyLines(text, path: path, allowed: lineNames)
     guard let key = lines.values["public-key"], CurveKey.decode(key) != nil else {
       throw SecurityError(.malformed, "\(path) has no valid public-key of 40 characters (Z85)")
     }
     var principal = Principal(name: String(name.dropLast(4)))
     if let tenant = lines.values["tenant"] {
-      guard (1...Self.tenantBytes).contains(tenant.utf8.count),
+      guard (1...tenantBytes).contains(tenant.utf8.count),
         tenant.unicodeScalars.allSatisfy({ $0.value >= 0x20 })
       else {
-        throw SecurityError(.malformed, "\(path): tenant is a name of 1 to \(Self.tenantBytes) bytes")
+        throw SecurityError(.malformed, "\(path): tenant is a name of 1 to \(tenantBytes) bytes")
       }
       principal.tenant = tenant
     }

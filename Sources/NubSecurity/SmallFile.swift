@@ -53,7 +53,11 @@ enum SmallFile {
     guard count <= maximumBytes else {
       throw SecurityError(.malformed, "\(path) has more than \(maximumBytes) bytes: not a key file")
     }
-    return String(decoding: bytes.prefix(count), as: UTF8.self)
+    // Not repaired: two names that are no text would become one.
+    guard let text = String(validating: bytes.prefix(count), as: UTF8.self) else {
+      throw SecurityError(.malformed, "\(path) is not text (UTF-8)")
+    }
+    return text
   }
 
   /// Writes a new file with exactly `mode`, durable when this returns; never touches one that exists.

@@ -4,8 +4,7 @@ public import NubCap
 ///
 /// Three handles divide the work by thread. A ``StoreReader`` belongs to the thread that uses it (each front door, each lane has one);
 /// the one ``StoreWriter`` of a process belongs to its committer thread; `Store` itself may be used from any. Readers never wait for
-/// the writer. SQLite is the first implementation (``SQLiteStore``); the conformance suite in the tests is what another has to
-/// pass.
+/// the writer. SQLite is the first implementation (``SQLiteStore``); `NubStoreTesting` is what another has to pass.
 public protocol Store: AnyObject, Sendable {
   /// Opens a reader, to be used on one thread at a time.
   func makeReader() throws(StoreError) -> any StoreReader
@@ -36,10 +35,15 @@ public protocol StoreReader: AnyObject {
   /// Whether the store has this cap and the tenant may see it.
   func hasCap(_ hash: CapHash, tenant: TenantID) throws(StoreError) -> Bool
 
-  /// Calls `missing` in order with the index of every hash that ``hasCap(_:tenant:)`` denies.
-  /// - Parameter hashes: n times 32 bytes; a rest of fewer is ignored.
+  /// When the cap was last used as far as the store has been told, in Unix milliseconds; nil if ``hasCap(_:tenant:)`` denies it.
+  func lastUse(ofCap hash: CapHash, tenant: TenantID) throws(StoreError) -> Int64?
+
+  /// Calls `missing` in order with the index of every hash that ``hasCap(_:tenant:)`` denies, or that was last used before `time`.
+  /// - Parameters:
+  ///   - hashes: n times 32 bytes; a rest of fewer is ignored.
+  ///   - time: Unix milliseconds.
   func missingCaps(
-    _ hashes: UnsafeRawBufferPointer, tenant: TenantID, _ missing: (Int) -> Void
+    _ hashes: UnsafeRawBufferPointer, tenant: TenantID, usedSince time: Int64, _ missing: (Int) -> Void
   ) throws(StoreError)
 
   /// Hands a cap's kind and wire form to `body`, while the call lasts; false if the store has none that the tenant may see.
@@ -83,10 +87,14 @@ public protocol StoreWriter: AnyObject {
   /// the store was opened with ``Durability/normal``.
   ///
   /// Committing the same batch again after an error is safe, also if the first try did reach the disk.
-  /// - Parameter lost: called after the commit for each finished job whose id already had a result, with the index in
-  ///   `finished` and that result, which stands.
+  /// - Parameters:
+  ///   - lost: called after the commit for each finished job whose id already had a result, with the index in `finished` and
+  ///     that result, which stands.
+  ///   - incomplete: called after the commit for each cap that refers to caps which the store does not have even now, with the
+  ///     index in `caps` and how many these are.
   func commit(
-    _ batch: borrowing CommitBatch, lost: (_ index: Int, _ winner: borrowing RecordedJob) -> Void
+    _ batch: borrowing CommitBatch, lost: (_ index: Int, _ winner: borrowing RecordedJob) -> Void,
+    incomplete: (_ index: Int, _ missing: Int) -> Void
   ) throws(StoreError)
 
   /// Makes the journal rows of workers that have gone, and those of retried jobs, this worker's own, and returns them. A worker has
@@ -103,4 +111,13 @@ public protocol StoreWriter: AnyObject {
   /// Ends this worker in good order: what it leaves in the journal is not suspected of having killed it. Without it (a crash) the
   /// same happens to its journal, with suspicion.
   func close() throws(StoreError)
+}
+
+extension StoreWriter {
+  /// The same for those who do not ask which caps are incomplete.
+  public func commit(
+    _ batch: borrowing CommitBatch, lost: (_ index: Int, _ winner: borrowing RecordedJob) -> Void
+  ) throws(StoreError) {
+    try commit(batch, lost: lost, incomplete: { _, _ in })
+  }
 }

@@ -12,13 +12,13 @@ public final class Worker: Sendable {
   /// What this worker is doing at this moment. Any thread, any time.
   public var snapshot: WorkerSnapshot { board.snapshot }
 
-  private let board = WorkerBoard()
+  let board = WorkerBoard()
 
-  private let configuration: WorkerConfiguration
+  let configuration: WorkerConfiguration
   private let wakeup: Wakeup
   private let request: ShutdownRequest
   /// How it is, from before ``run(onReady:)`` until after it.
-  public let health = Health()
+  public let health: Health
   private let admission = Admission()
 
   /// Checks the configuration. Nothing is opened yet.
@@ -36,6 +36,7 @@ public final class Worker: Sendable {
     self.configuration = configuration
     wakeup = try Wakeup()
     request = ShutdownRequest(wakeup: wakeup)
+    health = Health(onChange: configuration.onHealth)
     self.makeStore = makeStore
   }
 

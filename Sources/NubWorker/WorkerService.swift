@@ -1,6 +1,7 @@
 internal import Glibc
 internal import Logging
 internal import NubBroker
+internal import NubSecurity
 internal import NubStore
 
 /// The worker's parts, wired together: sockets and desk on the calling thread, one thread per lane, one for commits.
@@ -155,10 +156,11 @@ struct WorkerService: ~Copyable {
         pulses, health: health, patience: UInt64(configuration.stallMilliseconds),
         // Whoever debugs a guest may hold it for as long as they like.
         longestJob: configuration.debuggerPort == nil ? UInt64(configuration.maximumRunMilliseconds) : nil,
-        logger: logger, onTick: configuration.onWatchdogTick)
+        logger: logger, onTick: configuration.onHealth)
       try threads.startCommitter { turn.run() }
       for index in 0..<configuration.lanes {
-        let caps = LaneCaps(reader: readers[index].value, maximumBytes: configuration.maximumBodyBytes)
+        let caps = LaneCaps(
+          reader: readers[index].value, committer: committer, maximumBytes: configuration.maximumBodyBytes)
         let limits = LaneLimits(maximumRunMilliseconds: configuration.maximumRunMilliseconds)
         let health = health
         let pulse = pulses.lanes[index]
@@ -183,8 +185,10 @@ struct WorkerService: ~Copyable {
 
   private var deskLimits: FrontDeskLimits {
     var limits = FrontDeskLimits()
+    limits.capAgeMilliseconds = configuration.retention.policy.caps
     limits.maximumJobs = configuration.maximumJobs
     limits.maximumBytes = configuration.maximumJobBytes
+    limits.residentBytes = configuration.maximumMemory.map { Int(clamping: $0) } ?? ProcessMemory.defaultLimit
     limits.drainMilliseconds = configuration.drainMilliseconds
     // On one processor it would take the time from those it waits for.
     limits.pollMicroseconds = sysconf(Int32(_SC_NPROCESSORS_ONLN)) > 1 ? configuration.pollMicroseconds : 0
@@ -199,10 +203,10 @@ struct WorkerService: ~Copyable {
   }
 
   private var identity: DeskIdentity {
-    let functions = source.functions.map { "{\"id\":\($0.id),\"name\":\(JSONText.quoted($0.name))}" }
+    let functions = source.functions.map { "{\"id\":\($0.id),\"name\":\(JSONString.quoted($0.name))}" }
     let body = """
-      {"version":\(JSONText.quoted(configuration.version)),"worker":\(JSONText.quoted(configuration.name)),\
-      "engine":\(JSONText.quoted(source.name)),"lanes":\(configuration.lanes),\
+      {"version":\(JSONString.quoted(configuration.version)),"worker":\(JSONString.quoted(configuration.name)),\
+      "engine":\(JSONString.quoted(source.name)),"lanes":\(configuration.lanes),\
       "limits":{"body_bytes":\(configuration.maximumBodyBytes),"message_bytes":\(configuration.maximumMessageBytes),\
       "run_ms":\(configuration.maximumRunMilliseconds),"jobs":\(configuration.maximumJobs)},\
       "functions":[\(functions.joined(separator: ","))]}

@@ -65,6 +65,21 @@ public struct Socket: ~Copyable, @unchecked Sendable {
     guard zmq_bind(pointer, endpoint) == 0 else { throw .last("zmq_bind \(endpoint)") }
   }
 
+  /// Binds where a socket was that has just been closed. libzmq takes a listener down on a thread of its own; until then the address
+  /// is taken, or, worse, a path that is bound already would be unlinked.
+  public mutating func bindAgain(_ endpoint: String) throws(ZMQError) {
+    let path = endpoint.hasPrefix("ipc://") ? String(endpoint.dropFirst(6)) : nil
+    // Of a millisecond each; one or two are the rule.
+    for _ in 0..<2_000 {
+      if path.map({ access($0, F_OK) != 0 }) ?? true {
+        if zmq_bind(pointer, endpoint) == 0 { return }
+        guard zmq_errno() == EADDRINUSE else { throw .last("zmq_bind \(endpoint)") }
+      }
+      usleep(1_000)
+    }
+    try bind(endpoint)
+  }
+
   public mutating func connect(_ endpoint: String) throws(ZMQError) {
     guard zmq_connect(pointer, endpoint) == 0 else { throw .last("zmq_connect \(endpoint)") }
   }

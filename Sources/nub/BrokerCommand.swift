@@ -5,6 +5,7 @@ import NubBroker
 import NubConfiguration
 import NubHTTP
 import NubLifecycle
+import NubProcess
 import NubSecurity
 import NubZMQ
 
@@ -23,7 +24,7 @@ struct BrokerCommand: AsyncParsableCommand {
 
   func run() async throws {
     let configured = try options.configureToRun()
-    let settings = configured.root
+    var settings = configured.root
     let address: HTTPAddress?
     do {
       try settings.check()
@@ -36,6 +37,7 @@ struct BrokerCommand: AsyncParsableCommand {
     if options.printConfig { return try options.print(configured) }
     var logger = Logger(label: "nub.broker") { StreamLogHandler.standardError(label: $0) }
     logger.logLevel = settings.logLevel
+    try ServiceManager.watch(&settings.server, logger: logger)
     let log = logger
     let context = try Context(maxSockets: 65_535)
     var curve: (server: CurveServer, authenticator: Authenticator)?

@@ -13,6 +13,7 @@ struct BrokerSettings: Configurable {
   var allowsInsecure = false
   var logLevel = Logger.Level.info
   var http = HTTPSettings()
+  var process = ProcessSettings()
 
   static let settings: [Setting<BrokerSettings>] = [
     .list("bind", \.endpoints, value: "endpoint", "An endpoint to bind. Repeatable."),
@@ -36,12 +37,19 @@ struct BrokerSettings: Configurable {
     .integer(
       "service-timeout", \.broker.serviceTimeout, 0...86_400_000, value: "milliseconds",
       "How long a request waits for a service without workers."),
+    .integer(
+      "max-memory", \.server.residentBytes, 0...1 << 50, value: "bytes",
+      default: "three quarters of the machine's, or of the control group's",
+      "Resident bytes over which the endpoints are closed and opened again; 0 for never."),
     .choice(
       "redeliver", \.broker.redelivery,
       "Which jobs of dead workers are given to others: safe (all but calls), always, never."),
     .integer(
       "drain-timeout", \.server.drain, 0...3_600, scale: 1_000, value: "seconds",
       "How long a stop waits for replies."),
+    .text("user", \.process.user, value: "name", ProcessSettings.userHelp),
+    .flag("seccomp", \.process.filtersCalls, ProcessSettings.seccompHelp),
+    .flag("core-dumps", \.process.allowsDumps, ProcessSettings.dumpsHelp),
     .text("http", \.http.address, value: "[host:]port", HTTPSettings.help),
     .list("http-host", \.http.hosts, value: "name", HTTPSettings.hostHelp),
     .flag("http-insecure", \.http.allowsInsecure, HTTPSettings.insecureHelp),

@@ -72,14 +72,14 @@ struct CallCommand: AsyncParsableCommand {
     let connection = try client.connect()
     defer { connection.close() }
     do {
-      let number = try await functionNumber(connection)
+      let number = try await client.ask { try await functionNumber(connection) }
       let options = CallOptions(
         deadline: deadline.map { .milliseconds($0) }, priority: priority, fresh: fresh ? true : nil)
       let caps = try cap.map { try Client.dataCap(try readFile($0, limit: defaultBodyLimit)) }
-      let result = try await connection.call(
+      let request = CallRequest(
         function: number, payload: try payload(), id: id.flatMap { JobID(Array($0.utf8)) } ?? JobID(),
-        caps: caps,
-        options: options)
+        caps: caps, options: options)
+      let result = try await client.ask { try await connection.call(request) }
       try report(result.meta)
       try print(result.body)
     } catch let error as ClientError {

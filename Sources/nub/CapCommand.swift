@@ -61,7 +61,7 @@ struct CapCommand: ParsableCommand {
   private static func cap(describedIn file: String) throws -> Cap {
     let folder = file == "-" ? "." : URL(filePath: file).deletingLastPathComponent().path
     return try CapJSON.cap(from: Data(try readFile(file, limit: 64 << 20))) { path in
-      try CapJSON.contentOfFile(path.hasPrefix("/") ? path : "\(folder)/\(path)")
+      try readFile(path.hasPrefix("/") ? path : "\(folder)/\(path)", limit: 1 << 30)
     }
   }
 }

@@ -15,6 +15,7 @@ struct CapsCommand: ParsableCommand {
       .init(title: "size", alignsRight: true) { "\($0.size)" },
       .init(title: "puts", alignsRight: true) { "\($0.puts)" },
       .init(title: "skips", alignsRight: true) { "\($0.skips)" },
+      .init(title: "complete", isForPrograms: true) { $0.isIncomplete ? "no" : "yes" },
       .init(title: "first_put", isForPrograms: true) { TimeText.encode($0.firstPutMilliseconds) },
       .init(title: "last_used") { TimeText.encode($0.lastUsedMilliseconds) },
     ])
@@ -35,8 +36,12 @@ struct CapsCommand: ParsableCommand {
     @Option(help: "Not used since: ISO time, Unix seconds, or an age such as 30d.")
     var unusedSince: String?
 
+    @Flag(help: "That refer to caps which the store does not have (`nub caps show` names them).")
+    var incomplete = false
+
     func run() throws {
       var filter = CapFilter()
+      filter.onlyIncomplete = incomplete
       filter.kind = kind
       filter.tenant = tenant
       filter.unusedSince = try unusedSince.map { text in
@@ -82,7 +87,8 @@ struct CapsCommand: ParsableCommand {
           "\(column.title.padding(toLength: 12, withPad: " ", startingAt: 0))\(column.text(detail.row))")
       }
       try Output.line(
-        "tenants     \(detail.tenants.map { $0.isEmpty ? "(none)" : $0 }.joined(separator: ", "))")
+        "tenants     \(detail.tenants.map { $0.isEmpty ? "(none)" : TerminalText.printable($0) }.joined(separator: ", "))"
+      )
       try Output.line("referred by \(detail.referredBy)")
       for reference in detail.references {
         try Output.line("refers to   \(reference.hash)\(reference.isPresent ? "" : "  MISSING")")
@@ -99,7 +105,8 @@ struct CapsCommand: ParsableCommand {
 
     func run() throws {
       let queries = try store.open()
-      let statistics = try queries.statistics()
+      // Only for the bar; a damaged file may have no statistics, and is looked at all the same.
+      let all = (try? queries.statistics()).map { Int($0.caps) }
       var cursor: PageCursor?
       var checked = 0
       var bytes: Int64 = 0
@@ -111,7 +118,7 @@ struct CapsCommand: ParsableCommand {
         damaged += part.damaged.count
         for hash in part.damaged { try Output.line("damaged \(hash.hex)") }
         cursor = part.next
-        Output.progress(bar(checked, of: Int(statistics.caps), bytes: bytes))
+        Output.progress(bar(checked, of: all ?? checked, bytes: bytes))
       } while cursor != nil
       Output.endProgress()
       let problems = try queries.integrityProblems()

@@ -1,11 +1,24 @@
 import ArgumentParser
 import Foundation
 import NubClient
+import NubSecurity
+import NubZMQ
 
 /// What every command that talks to a worker takes.
 struct ClientOptions: ParsableArguments {
   @Option(help: "The worker's direct door. Default: NUB_ENDPOINT, else tcp://127.0.0.1:7700.")
   var endpoint: String?
+
+  @Option(
+    help: "This producer's secret key (nub keygen), where the door asks for keys. Default: NUB_CURVE_SECRET.",
+    completion: .file())
+  var curveSecret: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "The worker's public key, printed or as the path of its .pub file. Default: NUB_CURVE_SERVER.",
+      valueName: "key or file"), completion: .file())
+  var curveServer: String?
 
   @Option(help: "Whose caps and jobs these are.")
   var tenant: String?
@@ -21,8 +34,53 @@ struct ClientOptions: ParsableArguments {
 
   var address: String { endpoint ?? Environment.endpoint ?? Client.defaultEndpoint }
 
-  func connect() throws(ClientError) -> Client {
-    try Client(endpoint: address, tenant: tenant, timeout: .seconds(timeout))
+  func connect() throws -> Client {
+    do {
+      return try Client(endpoint: address, curve: try curve(), tenant: tenant, timeout: .seconds(timeout))
+    } catch let error as SecurityError {
+      throw CommandFailure(error.message)
+    } catch let error as ClientError {
+      throw CommandFailure("\(error)")
+    }
+  }
+
+  private func curve() throws -> Client.Curve? {
+    let secret = curveSecret ?? Environment.value("NUB_CURVE_SECRET")
+    let server = curveServer ?? Environment.value("NUB_CURVE_SERVER")
+    guard secret != nil || server != nil else { return nil }
+    guard let secret, let server else {
+      throw CommandFailure(
+        secret == nil
+          ? "--curve-server needs --curve-secret, this producer's own key (nub keygen)"
+          : "--curve-secret needs --curve-server, the public key of the worker")
+    }
+    let keys = try KeyFile.readSecret(secret)
+    return Client.Curve(
+      serverKey: try KeyFile.readPublic(server), publicKey: keys.publicKey, secretKey: keys.secretKey)
+  }
+
+  /// Asks, says on standard error what is waited for when it takes long, and after it was in vain what may be wrong.
+  func ask<Result: Sendable>(_ body: () async throws -> Result) async throws -> Result {
+    let address = address
+    let notice = Task {
+      try await Task.sleep(for: .seconds(2))
+      Output.error("waiting for a worker at \(address)")
+    }
+    defer { notice.cancel() }
+    do {
+      return try await body()
+    } catch let error as ClientError where error.code == .timedOut {
+      throw CommandFailure("\(error.message)\n\(advice)")
+    }
+  }
+
+  /// A door that does not admit a key looks like one that is not there.
+  private var advice: String {
+    let asksForKeys =
+      (try? curve()).flatMap { $0 } == nil
+      ? "if that door asks for keys, --curve-secret and --curve-server are needed"
+      : "or that door does not admit this key, or has another one itself"
+    return "is a worker there (nub worker --serve \(address))? \(asksForKeys)"
   }
 }
 

@@ -56,7 +56,7 @@ struct DoctorCommand: ParsableCommand {
   private func kvm() -> Finding {
     do throws(MachineError) {
       let image = try GuestImage.builtIn()
-      _ = try MachineTemplate(image: image)
+      _ = try SandboxTemplate(kvm: image)
       return Finding(name: "kvm", ok: true, detail: "/dev/kvm is usable")
     } catch {
       return Finding(

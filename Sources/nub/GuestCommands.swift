@@ -45,13 +45,11 @@ struct GuestImageOption: ParsableArguments {
   @Flag(name: .long, help: "Print JSON.") var json = false
 
   func load() throws -> GuestImage {
-    do {
+    do throws(MachineError) {
       guard let file else { return try GuestImage.builtIn() }
-      return try GuestImage([UInt8](Data(contentsOf: URL(filePath: file))))
-    } catch let error as MachineError {
-      try fail("\(file ?? "built-in image"): \(error.message)")
+      return try GuestImage(contentsOf: file)
     } catch {
-      try fail("\(file ?? "built-in image") cannot be read: \(error.localizedDescription)")
+      try fail("\(file ?? "built-in image"): \(error.message)")
     }
   }
 }

@@ -1,6 +1,6 @@
 import ArgumentParser
+import Dispatch
 
-@main
 struct Nub: AsyncParsableCommand {
   static let version = "0.1.0"
 
@@ -19,4 +19,48 @@ struct Nub: AsyncParsableCommand {
       HashCommand.self, CallCommand.self, ResultsCommand.self, CapsCommand.self, CapCommand.self,
       GuestCommand.self, BenchCommand.self, DoctorCommand.self,
     ])
+}
+
+/// A command whose process gives up rights before it does anything else.
+protocol ConfinedCommand {
+  /// On the main thread, while it is the only one.
+  func confine() throws
+}
+
+/// `AsyncParsableCommand.main()`, with a moment in between while there is one thread: afterwards the main thread waits in
+/// `dispatch_main()`, where nothing can change its user any more.
+@main
+enum Program {
+  static func main() {
+    do {
+      let command = try Nub.parseAsRoot()
+      try (command as? any ConfinedCommand)?.confine()
+      run(Handover(command: command))
+    } catch {
+      Nub.exit(withError: error)
+    }
+  }
+
+  /// Carries the command to the task that runs it.
+  private struct Handover: @unchecked Sendable {
+    // The main thread made it, and only waits from then on.
+    let command: any ParsableCommand
+  }
+
+  private static func run(_ handover: Handover) -> Never {
+    Task {
+      var command = handover.command
+      do {
+        if var asynchronous = command as? any AsyncParsableCommand {
+          try await asynchronous.run()
+        } else {
+          try command.run()
+        }
+        Nub.exit()
+      } catch {
+        Nub.exit(withError: error)
+      }
+    }
+    dispatchMain()
+  }
 }

@@ -20,9 +20,15 @@ enum Output {
     }
   }
 
-  static func line(_ text: String) throws { try write(Array((text + "\n").utf8)) }
+  /// A line, or lines. A terminal gets nothing that controls it, whoever chose the text; a program gets every character.
+  static func line(_ text: String) throws {
+    try write(Array(((isTerminal ? TerminalText.printableLines(text) : text) + "\n").utf8))
+  }
 
-  static func error(_ text: String) { FileHandle.standardError.write(Data((text + "\n").utf8)) }
+  static func error(_ text: String) {
+    let text = errorIsTerminal ? TerminalText.printableLines(text) : text
+    FileHandle.standardError.write(Data((text + "\n").utf8))
+  }
 
   static var isTerminal: Bool { isatty(STDOUT_FILENO) != 0 }
 
@@ -39,7 +45,7 @@ enum Output {
   /// A line on a terminal's standard error that replaces itself; nothing elsewhere.
   static func progress(_ text: String) {
     guard errorIsTerminal else { return }
-    FileHandle.standardError.write(Data("\r\u{1B}[K\(text)".utf8))
+    FileHandle.standardError.write(Data("\r\u{1B}[K\(TerminalText.printable(text))".utf8))
   }
 
   static func endProgress() {
@@ -51,7 +57,9 @@ enum Output {
 /// A failure whose message is all that the user needs; exit status 1.
 struct CommandFailure: Error, CustomStringConvertible, LocalizedError {
   var description: String
-  init(_ description: String) { self.description = description }
+  init(_ description: String) {
+    self.description = Output.errorIsTerminal ? TerminalText.printableLines(description) : description
+  }
   var errorDescription: String? { description }
 }
 
@@ -80,24 +88,24 @@ enum Hex {
 
 /// Reads a whole file, `-` being standard input.
 func readFile(_ path: String, limit: Int) throws -> [UInt8] {
-  do {
-    let handle = path == "-" ? FileHandle.standardInput : try FileHandle(forReadingFrom: URL(filePath: path))
-    // One byte more than allowed tells too large from just large enough without reading all of it.
-    var bytes: [UInt8] = []
-    while bytes.count <= limit, let part = try handle.read(upToCount: min(1 << 20, limit + 1 - bytes.count)),
-      !part.isEmpty
-    {
-      bytes.append(contentsOf: part)
-    }
-    guard bytes.count <= limit else {
-      throw CommandFailure("\(path) is larger than the limit of \(limit) bytes for one message")
-    }
-    return bytes
-  } catch let failure as CommandFailure {
-    throw failure
-  } catch {
-    throw CommandFailure("\(path) cannot be read: \(error.localizedDescription)")
+  func failure() -> CommandFailure {
+    CommandFailure("\(path) cannot be read: \(String(cString: strerror(errno)))")
   }
+  let descriptor = path == "-" ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC)
+  guard descriptor >= 0 else { throw failure() }
+  defer { if descriptor != STDIN_FILENO { close(descriptor) } }
+  var bytes: [UInt8] = []
+  let part = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 16)
+  defer { part.deallocate() }
+  // One byte more than allowed tells too large from just large enough without reading all of it.
+  while bytes.count <= limit {
+    let count = read(descriptor, part.baseAddress, min(part.count, limit + 1 - bytes.count))
+    if count < 0, errno == EINTR { continue }
+    guard count >= 0 else { throw failure() }
+    if count == 0 { return bytes }
+    bytes.append(contentsOf: part[..<count])
+  }
+  throw CommandFailure("\(path) is larger than the limit of \(limit) bytes")
 }
 
 /// The largest body that a worker takes unless configured otherwise (protocol: 16 MiB + 64 KiB).

@@ -20,12 +20,10 @@ struct PingCommand: AsyncParsableCommand {
   func run() async throws {
     let connection = try client.connect()
     defer { connection.close() }
-    do {
-      // One request is enough: the socket connects when the worker appears, and the client sends again by itself.
-      let info = try await connection.ping(timeout: .seconds(wait ?? min(client.timeout, 5)))
-      try Output.line(info.json)
-    } catch {
-      throw CommandFailure("no worker answered at \(client.address): \(error)")
+    // One request is enough: the socket connects when the worker appears, and the client sends again by itself.
+    let info = try await client.ask {
+      try await connection.ping(timeout: .seconds(wait ?? min(client.timeout, 5)))
     }
+    try Output.line(info.json)
   }
 }

@@ -24,11 +24,17 @@ struct PutCommand: AsyncParsableCommand {
       if files.count > 1 { Output.progress("\(index)/\(files.count) \(file)") }
       let bytes = try readFile(file, limit: defaultBodyLimit)
       let line: String
-      do throws(ClientError) {
-        let (hash, wasStored) =
-          try await wire ? putWire(bytes, to: connection) : putData(bytes, to: connection)
+      do {
+        let outcome = try await client.ask {
+          try await wire ? putWire(bytes, to: connection) : connection.put(bytes)
+        }
         Output.endProgress()
-        line = "\(hash.hex) \(wasStored ? "stored" : "known") \(file)"
+        line = "\(outcome.hash.hex) \(outcome.wasStored ? "stored" : "known") \(file)"
+        if outcome.missingReferences > 0 {
+          Output.error(
+            "\(file): incomplete, the worker lacks \(outcome.missingReferences) of the caps that it refers to"
+          )
+        }
       } catch {
         Output.endProgress()
         throw CommandFailure("\(file): \(error)")
@@ -37,18 +43,15 @@ struct PutCommand: AsyncParsableCommand {
     }
   }
 
-  private func putData(_ bytes: [UInt8], to connection: Client) async throws(ClientError) -> (CapHash, Bool) {
-    let outcome = try await connection.put(bytes)
-    return (outcome.hash, outcome.wasStored)
-  }
-
   /// The worker checks the cap; here only its name is needed, to ask whether it is there already.
-  private func putWire(_ bytes: [UInt8], to connection: Client) async throws(ClientError) -> (CapHash, Bool) {
+  private func putWire(_ bytes: [UInt8], to connection: Client) async throws(ClientError)
+    -> Client.PutOutcome
+  {
     if let view = try? CapView(validating: bytes.span.bytes) {
       let hash = view.hashTreeRoot()
-      if try await connection.findMissing([hash]).isEmpty { return (hash, false) }
+      if try await connection.findMissing([hash]).isEmpty { return .init(hash: hash, wasStored: false) }
     }
-    return (try await connection.put(wire: bytes), true)
+    return try await connection.upload(wire: bytes)
   }
 }
 

@@ -21,7 +21,7 @@ extension ResultsCommand {
 
     func run() throws {
       let count = try store.openForChanges().prune(try filter.make(), dryRun: dryRun) { count in
-        Output.progress("\(count) removed")
+        Output.progress("\(count) \(dryRun ? "found" : "removed")")
         return true
       }
       Output.endProgress()
@@ -41,6 +41,13 @@ extension ResultsCommand {
 
     @Flag(help: "Say what would be done, and do nothing.")
     var dryRun = false
+
+    func validate() throws {
+      if id == nil { return }
+      var others = filter
+      others.tenant = nil
+      if !others.isEmpty { throw ValidationError("with a job's id no filter but --tenant has a meaning") }
+    }
 
     func run() throws {
       let maintenance = try store.openForChanges()

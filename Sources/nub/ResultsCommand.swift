@@ -149,7 +149,9 @@ struct ResultsCommand: ParsableCommand {
           for (name, value) in rows where !value.isEmpty {
             let shown =
               name == "result" && value.count > 128 ? "\(value.prefix(128))… (--body for all)" : value
-            try Output.line("\(name.padding(toLength: 13, withPad: " ", startingAt: 0))\(shown)")
+            // A message with a line break in it could pass for a field of its own.
+            try Output.line(
+              "\(name.padding(toLength: 13, withPad: " ", startingAt: 0))\(TerminalText.printable(shown))")
           }
         }
       }
@@ -180,7 +182,7 @@ struct ResultsCommand: ParsableCommand {
       let statistics = try queries.statistics()
       if json { return try Output.line(try jsonLine(statistics)) }
       try Output.line("jobs         \(statistics.jobs)")
-      for (name, count) in statistics.jobsByStatus.sorted(by: { $0.value > $1.value }) {
+      for (name, count) in statistics.jobsByStatus.sorted(by: { ($1.value, $0.key) < ($0.value, $1.key) }) {
         try Output.line("  \(name.padding(toLength: 19, withPad: " ", startingAt: 0)) \(count)")
       }
       try Output.line(
@@ -190,7 +192,7 @@ struct ResultsCommand: ParsableCommand {
       )
       try Output.line("tenants      \(statistics.tenants)")
       try Output.line(
-        "live workers \(statistics.liveWorkers.isEmpty ? "none" : statistics.liveWorkers.joined(separator: ", "))"
+        "live workers \(statistics.liveWorkers.isEmpty ? "none" : TerminalText.printable(statistics.liveWorkers.joined(separator: ", ")))"
       )
       try Output.line(
         "file         \(statistics.fileBytes) bytes, \(statistics.freeBytes) free, log \(statistics.logBytes)"

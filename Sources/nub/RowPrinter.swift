@@ -97,16 +97,16 @@ struct RowPrinter<Row> {
 
   private func table(_ rows: [Row], header: Bool, width: Int?) throws {
     let shown = columns.filter { !$0.isForPrograms }
-    let cells = rows.map { row in shown.map { RowPrinter.printable($0.text(row), isCut: $0.isCut) } }
+    let cells = rows.map { row in shown.map { RowPrinter.cell($0.text(row), isCut: $0.isCut) } }
     var widths = shown.indices.map { index in
-      max(header ? shown[index].title.count : 0, cells.map { $0[index].count }.max() ?? 0)
+      max(header ? shown[index].title.count : 0, cells.map { TerminalText.columns($0[index]) }.max() ?? 0)
     }
     if let width { fit(&widths, of: shown, in: width) }
     func line(_ texts: [String]) -> String {
       var parts: [String] = []
       for (index, text) in texts.enumerated() {
-        let text = text.count > widths[index] ? text.prefix(max(0, widths[index] - 1)) + "…" : text
-        let pad = String(repeating: " ", count: max(0, widths[index] - text.count))
+        let text = TerminalText.beginning(of: text, columns: widths[index])
+        let pad = String(repeating: " ", count: max(0, widths[index] - TerminalText.columns(text)))
         parts.append(shown[index].alignsRight ? pad + text : text + pad)
       }
       return String(parts.joined(separator: "  ").reversed().drop { $0 == " " }.reversed())
@@ -137,11 +137,8 @@ struct RowPrinter<Row> {
     return "\"" + text.replacingOccurrences(of: "\"", with: "\"\"") + "\""
   }
 
-  /// Control characters come from producers and guests, and must not reach a terminal.
-  private static func printable(_ text: String, isCut: Bool) -> String {
-    let clean = text.unicodeScalars.map { scalar -> Character in
-      scalar.value < 32 || (127..<160).contains(scalar.value) ? " " : Character(scalar)
-    }
-    return isCut && clean.count > 60 ? String(clean.prefix(59)) + "…" : String(clean)
+  private static func cell(_ text: String, isCut: Bool) -> String {
+    let clean = TerminalText.printable(text)
+    return isCut ? TerminalText.beginning(of: clean, columns: 60) : clean
   }
 }

@@ -29,7 +29,7 @@ struct StoreArguments: ParsableArguments {
 enum JobIDText {
   static func encode(_ bytes: [UInt8]) -> String {
     if let text = String(validating: bytes, as: UTF8.self), !text.isEmpty, !text.hasPrefix("0x"),
-      text.unicodeScalars.allSatisfy({ $0.value >= 32 && !(127..<160).contains($0.value) })
+      text.first != " ", text.last != " ", !text.unicodeScalars.contains(where: TerminalText.isUnsafe)
     {
       return text
     }

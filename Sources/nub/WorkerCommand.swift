@@ -3,6 +3,7 @@ import Logging
 import NubConfiguration
 import NubHTTP
 import NubLifecycle
+import NubProcess
 import NubWorker
 import ServiceLifecycle
 
@@ -23,12 +24,13 @@ struct WorkerCommand: AsyncParsableCommand {
   func run() async throws {
     let configured = try options.configureToRun()
     let settings = configured.root
-    let configuration: WorkerConfiguration
+    var configuration: WorkerConfiguration
     let worker: Worker
     let address: HTTPAddress?
     let registry: MetricsRegistry?
     do {
       configuration = try settings.makeConfiguration()
+      if !options.printConfig { try ServiceManager.watch(&configuration) }
       address = try settings.http.check()
       registry = address.map { _ in settings.http.bootstrap() }
       worker = try Worker(configuration)

@@ -20,6 +20,7 @@ struct WorkerSettings: Configurable {
   var curveServer: String?
   var logLevel = Logger.Level.info
   var http = HTTPSettings()
+  var process = ProcessSettings()
   var control: String?
 
   init() {
@@ -81,6 +82,10 @@ struct WorkerSettings: Configurable {
     .integer(
       "max-sandboxes", \.worker.maximumSandboxes, 1...100_000, default: "four for each lane",
       "Sandboxes in all: what lanes leave over is kept warm, or kept for tenants that come back."),
+    .integer(
+      "max-memory", \.worker.maximumMemory, 0...1 << 50, value: "bytes",
+      default: "three quarters of the machine's, or of the control group's",
+      "Resident bytes over which doors are closed and opened again (see docs/security.md); 0 for never."),
     .choice("engine", \.worker.engine, "kvm, or inprocess: WITHOUT isolation, for development only."),
     .text(
       "guest", \.worker.guestPath, completion: .file, default: "nub's",
@@ -99,7 +104,8 @@ struct WorkerSettings: Configurable {
       "Write a core file here when a guest faults (see docs/debugging.md)."),
     .integer(
       "gdb", \.worker.debuggerPort, 0...65_535, value: "port",
-      "Let gdb attach to the guest on this loopback port, 0 for any. With --lanes 1, for development."),
+      "Let gdb attach to the lanes' sandboxes on this loopback port and those behind it, 0 for any. For development."
+    ),
     .text(
       "name", \.worker.name, default: "host name and process id",
       "What replies and the store call this worker, at most 64 bytes."),
@@ -109,6 +115,9 @@ struct WorkerSettings: Configurable {
     .integer(
       "stall-timeout", \.worker.stallMilliseconds, 1...3_600, scale: 1_000, value: "seconds",
       "How long a thread with work may make no step before /livez says so; lanes have --max-run on top."),
+    .text("user", \.process.user, value: "name", ProcessSettings.userHelp),
+    .flag("seccomp", \.process.filtersCalls, ProcessSettings.seccompHelp),
+    .flag("core-dumps", \.process.allowsDumps, ProcessSettings.dumpsHelp),
     .text("http", \.http.address, value: "[host:]port", HTTPSettings.help),
     .list("http-host", \.http.hosts, value: "name", HTTPSettings.hostHelp),
     .flag("http-insecure", \.http.allowsInsecure, HTTPSettings.insecureHelp),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -35,7 +36,7 @@ def pytest_collection_modifyitems(config, items):
 class Worker:
     """One `nub worker`: two doors, one store, any number of lives."""
 
-    def __init__(self, directory: Path, lanes: int = 2):
+    def __init__(self, directory: Path, lanes: int = 2, arguments: list[str] | None = None):
         self.directory = directory
         self.store = directory / "nub.sqlite"
         self.serve = f"ipc://{directory}/serve"
@@ -43,7 +44,7 @@ class Worker:
         self.replies = f"ipc://{directory}/replies"
         self.lanes = lanes
         # Further options, and variables, of lives to come.
-        self.arguments: list[str] = []
+        self.arguments = arguments or []
         self.environment: dict[str, str] = {}
         self.process: subprocess.Popen | None = None
         self.context = zmq.Context()
@@ -72,6 +73,10 @@ class Worker:
     @property
     def log(self) -> Path:
         return self.directory / f"worker-{self._lives}.log"
+
+    def bound(self, start: str) -> str:
+        """An endpoint as bound, from the log."""
+        return re.search(re.escape(start) + r"\d+", self.log.read_text()).group()
 
     def _await_ping(self) -> None:
         """A DEALER queues the ping until the worker binds, so one ping is enough; the loop looks for an early death."""
@@ -177,9 +182,9 @@ def make_worker(scratch, request):
     """Workers of a test's own, to kill and restart."""
     workers: list[Worker] = []
 
-    def make(lanes: int = 2, start: bool = True) -> Worker:
+    def make(lanes: int = 2, start: bool = True, arguments: list[str] | None = None) -> Worker:
         directory = Path(tempfile.mkdtemp(dir=scratch))
-        worker = Worker(directory, lanes)
+        worker = Worker(directory, lanes, arguments)
         workers.append(worker)
         return worker.start() if start else worker
 

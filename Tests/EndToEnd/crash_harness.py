@@ -8,7 +8,13 @@ random moment or, with a debug build, at a failpoint of the store or the worker.
 - a job that was in the journal is there still, or has its result;
 - `PRAGMA integrity_check` says ok, and the start needed nobody.
 
-`python crash_harness.py 500` is the long form; `NUB_SEED` repeats the choices of a run (not the scheduler's).
+The long form, from the repository's root (a debug build has the failpoints, a release build has none):
+
+    swift build --product nub
+    NUB_BIN=.build/debug/nub NUB_CRASHES=500 Tests/EndToEnd/run test_crashes.py -s
+
+It takes about five minutes on two cores and prints what it did so far with every ten kills. `NUB_SEED` repeats the choices of a run (not the scheduler's), `NUB_KEEP=1` leaves
+the store and the worker's log where they are.
 """
 
 from __future__ import annotations
@@ -33,8 +39,9 @@ import wire
 
 # Sources/NubStore/SQLite/Failpoint.swift and Sources/NubWorker/Concurrency/WorkerFailpoint.swift; others than these need idle times
 # that the harness does not give.
-STORE_POINTS = range(1, 22)
-WORKER_POINTS = range(1, 11)
+POINTS = [("NUB_STORE_FAILPOINT", point) for point in range(1, 22)] + [
+    ("NUB_WORKER_FAILPOINT", point) for point in range(1, 11)
+]
 # Points that a life passes only once, or only at its start.
 EARLY = {("NUB_STORE_FAILPOINT", point) for point in (18, 19, 20, 21)} | {
     ("NUB_WORKER_FAILPOINT", point) for point in (8, 9)
@@ -49,6 +56,7 @@ class Lost(AssertionError):
 @dataclass
 class Tally:
     kills: Counter = field(default_factory=Counter)
+    # Deaths at each failpoint.
     points: Counter = field(default_factory=Counter)
     acknowledged: int = 0
     caps: int = 0
@@ -59,7 +67,7 @@ class Tally:
 
     def __str__(self) -> str:
         return (
-            f"{sum(self.kills.values())} kills ({dict(self.kills)}) at {len(self.points)} different points, "
+            f"{sum(self.kills.values())} kills ({dict(self.kills)}), at {len(self.points)} of {len(POINTS)} failpoints, "
             f"{self.acknowledged} replies and {self.caps} caps acknowledged, {self.inherited} jobs found in a dead worker's "
             f"journal, {self.checked} answers compared, {self.quarantined} quarantined, statuses {dict(self.statuses)}"
         )
@@ -89,6 +97,10 @@ class Harness:
         # Seen in the journal of a dead worker: they must be answered some time.
         self.owed: dict[bytes, list[bytes]] = {}
         self.life = 0
+        # The failpoints that have not had their turn.
+        self.plan: list[tuple[str, int]] = []
+        self.has_failpoints = self.start(("NUB_STORE_FAILPOINT", "1:1")) is False
+        self.kill()
 
     # The worker
 
@@ -375,18 +387,21 @@ class Harness:
     # A run
 
     def choose(self, failpoints: bool) -> tuple[str, str] | None:
-        if not failpoints or self.random.random() < 0.35:
+        """A third of the lives ends at random; the others take turns at the failpoints."""
+        if not failpoints or not self.has_failpoints or self.random.random() < 0.35:
             return None
-        if self.random.random() < 0.6:
-            name, point = "NUB_STORE_FAILPOINT", self.random.choice(STORE_POINTS)
-        else:
-            name, point = "NUB_WORKER_FAILPOINT", self.random.choice(WORKER_POINTS)
-        passage = 1 if (name, point) in EARLY else self.random.choice((1, 2, 3, 5, 8, 13, 30))
-        return name, f"{point}:{passage}"
+        if not self.plan:
+            self.plan = self.random.sample(POINTS, len(POINTS))
+        chosen = self.plan.pop()
+        # The first passage is nearly always the start's, and the surest; later ones are under load.
+        is_new = self.tally.points[chosen] == 0
+        passage = 1 if chosen in EARLY or is_new else self.random.choice((2, 3, 5, 8, 13, 30))
+        return chosen[0], f"{chosen[1]}:{passage}"
 
     def run(self, kills: int, failpoints: bool = True, progress: bool = False) -> Tally:
         while sum(self.tally.kills.values()) < kills:
             failpoint = self.choose(failpoints)
+            deaths = self.tally.kills["failpoint"] + self.tally.kills["at the start"]
             if self.start(failpoint):
                 self.settle()
                 if self.process.poll() is None:
@@ -395,8 +410,8 @@ class Harness:
             else:
                 self.tally.kills["at the start"] += 1
             self.process.wait(PATIENCE)
-            if failpoint:
-                self.tally.points[(failpoint[0], failpoint[1].split(":")[0])] += 1
+            if failpoint and self.tally.kills["failpoint"] + self.tally.kills["at the start"] > deaths:
+                self.tally.points[(failpoint[0], int(failpoint[1].split(":")[0]))] += 1
             self.look_at_the_journal()
             if progress and sum(self.tally.kills.values()) % 10 == 0:
                 print(self.tally, flush=True)
@@ -428,10 +443,18 @@ def crash(kills: int, progress: bool = False) -> Tally:
     seed = int(os.environ.get("NUB_SEED", time.time_ns() & 0xFFFFFFFF))
     print(f"crash harness: {kills} kills, NUB_SEED={seed}", flush=True)
     directory = Path(tempfile.mkdtemp(prefix="nub-crash-"))
-    harness = Harness(directory, seed, os.environ.get("NUB_ENGINE", "kvm"), os.environ["NUB_BIN"])
+    binary = os.environ.get("NUB_CRASH_BIN") or os.environ["NUB_BIN"]
+    harness = Harness(directory, seed, os.environ.get("NUB_ENGINE", "kvm"), binary)
     try:
+        if not harness.has_failpoints:
+            print("crash harness: a build without failpoints, so all kills are at random", flush=True)
+        began = time.monotonic()
         tally = harness.run(kills, progress=progress)
-        print(tally, flush=True)
+        print(f"{tally}, {time.monotonic() - began:.0f} s", flush=True)
+        missed = [point for point in POINTS if not tally.points[point]]
+        # Then each had its turn several times, and one at which nobody died is not on the way of a commit any more.
+        if harness.has_failpoints and kills >= 5 * len(POINTS) and missed:
+            raise Lost(f"nobody died at {missed}")
         return tally
     finally:
         harness.close()

@@ -78,6 +78,8 @@ class Runner:
                 return await client.put_many(map(self.bytes, step["contents"]))
             case "put_form":
                 return await client.put_form(self.bytes(step["form"]), self.bytes(step.get("hash", "")))
+            case "find_missing" if "count" in step:
+                return await client.find_missing([ssz.sha256(wire.u64(i)) for i in range(step["count"])])
             case "find_missing":
                 return await client.find_missing(map(self.bytes, step["hashes"]))
             case "get_cap":
@@ -133,6 +135,8 @@ class Runner:
                 value = value.body
             if "value" in expect:
                 assert value == self.bytes(expect["value"])
+            if "count" in expect:
+                assert len(value) == expect["count"]
             if "values" in expect:
                 values = [item.hash if isinstance(item, nub_client.PutResult) else item for item in value]
                 assert values == [self.bytes(item) for item in expect["values"]]

@@ -370,3 +370,49 @@ def test_a_failed_job_is_run_again_by_nub_results_retry(make, door):
     tenant = worker.rows("SELECT t.name FROM jobs j JOIN tenants t USING (tenant) WHERE job_id = ?", frames[2])
     assert tenant == [("a",)], "it is still the same tenant's"
     push.close()
+
+
+def test_whatever_uses_a_cap_keeps_it_from_expiring(make):
+    worker = make()
+    producer = worker.producer()
+    caps = {name: ssz.data(name.encode() + os.urandom(16)) for name in ("put", "get", "named", "supplied", "idle")}
+    for form, root in caps.values():
+        assert producer.put(form, root).status == wire.OK
+    # What the store says of them is from long ago, and the sandboxes are new.
+    worker.kill()
+    database = sqlite3.connect(worker.store)
+    with database:
+        database.execute("UPDATE caps SET last_used_ms = ?", (long_ago := (int(time.time()) - 10 * 86_400) * 1_000,))
+    database.close()
+    worker.start()
+    producer = worker.producer()
+    assert producer.put(b"", caps["put"][1]).duplicate
+    assert producer.job("get_cap", caps["get"][1]).status == wire.OK
+    assert producer.call(wire.ECHO, b"x", options={"caps": [caps["named"][1].hex()]}).status == wire.OK
+    assert producer.call(wire.CAP_SHA256, caps["supplied"][1]).status == wire.OK
+    used = {caps[name][1] for name in caps if name != "idle"}
+    eventually(lambda: {row[0] for row in worker.rows("SELECT hash FROM caps WHERE last_used_ms > ?", long_ago)} == used, "not all uses count")
+
+
+def test_a_cap_that_has_expired_and_is_put_again_stays(make):
+    worker = make()
+    producer = worker.producer()
+    form, root = ssz.data(os.urandom(1_000))
+    idle = ssz.data(os.urandom(1_000))
+    for _ in range(3):
+        for wire_form in (form, idle[0]):
+            assert producer.put(wire_form).status == wire.OK
+        worker.kill()
+        database = sqlite3.connect(worker.store)
+        with database:
+            database.execute("UPDATE caps SET last_used_ms = 1")
+        database.close()
+        worker.start()
+        producer = worker.producer()
+        # House-keeping may remove it before or after this, but not what was acknowledged.
+        assert producer.missing([root]) == [root], "it is not known for sure"
+        assert producer.put(b"", root).status == wire.CAP_MISSING
+        assert producer.put(form, root).status == wire.OK
+        eventually(lambda: not worker.rows("SELECT 1 FROM caps WHERE hash = ?", idle[1]), "nothing expires")
+        assert producer.job("get_cap", root).body == form
+        assert producer.put(b"", root).duplicate

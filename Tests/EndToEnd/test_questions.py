@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import select
+import signal
 import sqlite3
 import struct
 import subprocess
@@ -196,3 +197,132 @@ def test_a_reader_that_stays_neither_blocks_nor_breaks_the_worker(make_worker):
     assert reader.execute("SELECT count(*) FROM results").fetchone() == (1_501,)
     reader.close()
     assert nub(worker, "caps", "verify").endswith("the file is sound\n")
+
+
+# Clears the screen, sets a title, turns the direction of writing, and does the first again with a control of the second set.
+CONTROLS = "\x1b[2J\x1b]0;owned\x07\u202e\x9b2J"
+
+
+def test_nothing_that_a_producer_or_a_guest_says_controls_a_terminal(make_worker):
+    worker = make_worker(lanes=1)
+    producer = worker.producer()
+    tenant = "t" + CONTROLS
+    id = ("id" + CONTROLS).encode()
+    message = f"m{CONTROLS}\r\nstatus       ok, \"quoted\""
+    reply = producer.ask(wire.call(wire.FAIL, wire.u32(7) + message.encode(), id=id, options={"tenant": tenant}))
+    assert reply.status == wire.GUEST_ERROR
+    form, root = ssz.data(b"a cap" + wire.new_id())
+    assert producer.put(form, root, options={"tenant": tenant}).body == root
+    commands = [("results", "list", "--wide"), ("results", "list"), ("results", "list", "--json"), ("results", "list", "--output", "csv"),
+                ("results", "show", "0x" + id.hex()), ("results", "show", "--json", "0x" + id.hex()), ("results", "stats"),
+                ("results", "export", "--output", "csv"), ("caps", "show", root.hex()), ("caps", "show", "--json", root.hex())]
+    for command in commands:
+        lines, err = on_a_terminal(worker, 200, *command)
+        # What a progress line begins with is ours.
+        text = "\n".join(lines) + err.replace("\r\x1b[K", "")
+        text = text.replace("\r\n", "\n")
+        assert not set(text) & set("\x1b\x07\r\u202e\x9b"), (command, text)
+    shown, _ = on_a_terminal(worker, 200, "results", "show", "0x" + id.hex())
+    assert [line for line in shown if line.startswith("status ")] == ["status       guest_error"], "no field is made up"
+    # Programs get what was said, whole.
+    row = json.loads(nub(worker, "results", "list", "--json"))
+    # As bytes: reading it as text would turn the message's \r\n into \n.
+    command = [NUB, "results", "list", "--output", "csv", "--store", str(worker.store)]
+    printed = subprocess.run(command, check=True, capture_output=True, timeout=60).stdout.decode()
+    (sheet,) = csv.DictReader(io.StringIO(printed, newline=""))
+    assert row["message"] == sheet["message"] == message
+    assert row["tenant"] == sheet["tenant"] == tenant and row["job"] == "0x" + id.hex()
+
+
+def test_wide_characters_keep_a_table_straight(make_worker):
+    worker = make_worker(lanes=1)
+    producer = worker.producer()
+    for tenant in ("東京", "ascii", "e\u0301te\u0301"):
+        assert producer.call(wire.ECHO, b"x", options={"tenant": tenant}).status == wire.OK
+    lines = nub(worker, "results", "list").splitlines()
+
+    def columns(text: str) -> int:
+        return sum(2 if c in "東京" else 0 if c == "\u0301" else 1 for c in text)
+
+    assert {columns(line[: line.index("echo")]) for line in lines[1:]} == {lines[0].index("function")}
+
+
+@pytest.mark.parametrize("command", [("results", "export"), ("results", "list", "--json", "--limit", "10000"), ("results", "list", "--limit", "10000")])
+def test_a_reader_that_has_seen_enough_ends_a_command_without_a_word(asked, command):
+    producer = asked.producer()
+    replies = producer.ask_all([wire.call(wire.ECHO, b"x", options={"tenant": "much"}) for _ in range(1_000)])
+    assert {reply.status for reply in replies.values()} == {wire.OK}
+    process = subprocess.Popen(
+        [NUB, *command, "--tenant", "much", "--store", str(asked.store)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout.readline()
+    process.stdout.close()
+    complaints = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(60) in (0, -signal.SIGPIPE) and complaints == b""
+
+
+@pytest.mark.parametrize(
+    "filters, count",
+    [
+        (["--status", "guest_error"], 1), (["--status", "3"], 1), (["--status", "0"], 7), (["--status", "ok", "--status", "3"], 8),
+        (["--state", "failed"], 1), (["--state", "succeeded"], 7), (["--state", "quarantined"], 0), (["--verb", "call"], 8),
+        (["--verb", "put_cap"], 0), (["--function", "echo"], 7), (["--function", str(wire.ECHO)], 7), (["--worker", "nobody"], 0),
+        (["--since", "1h"], 8), (["--until", "1h"], 0), (["--since", "2999-12-31T23:59:59Z"], 0), (["--until", "2999-01-01"], 8),
+        (["--failed", "--function", "echo"], 0),
+    ],
+)
+def test_each_filter_keeps_its_rows(asked, filters, count):
+    rows = [json.loads(line) for line in nub(asked, "results", "list", "--tenant", "asked", "--json", *filters).splitlines()]
+    assert len(rows) == count, rows
+    exported = nub(asked, "results", "export", "--tenant", "asked", *filters).splitlines()
+    assert [json.loads(line) for line in exported] == rows
+
+
+@pytest.mark.parametrize(
+    "filters, word",
+    [(["--status", "fine"], "guest_error"), (["--state", "gone"], "no such state"), (["--verb", "dance"], "no such verb"),
+     (["--since", "soon"], "not a time"), (["--sort", "best"], "slowest"), (["--limit", "0"], "10000"), (["--after", "-3"], "cursor")],
+)
+def test_a_filter_that_means_nothing_is_said(asked, filters, word):
+    done = subprocess.run(
+        [NUB, "results", "list", *filters, "--store", str(asked.store)], capture_output=True, text=True, timeout=60,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode in (1, 64) and word in done.stderr and done.stdout == "", done
+
+
+def test_each_order_is_the_order(asked):
+    def listed(order: str) -> list[dict]:
+        return [json.loads(line) for line in nub(asked, "results", "list", "--tenant", "asked", "--json", "--sort", order).splitlines()]
+
+    newest = listed("newest")
+    assert listed("oldest") == newest[::-1]
+    for order, column in (("slowest", "run_us"), ("longest-queued", "queued_us")):
+        values = [row[column] for row in listed(order)]
+        assert values == sorted(values, reverse=True)
+
+
+def test_a_put_of_what_is_not_whole_is_accepted_and_said_to_be_incomplete(make_worker, tmp_path):
+    worker = make_worker(lanes=1)
+    producer = worker.producer()
+    leaves = [ssz.data(b"leaf" + wire.new_id()) for _ in range(2)]
+    node, root = ssz.cap(ssz.CNode(size_log=2, slots=[ssz.Slot(slot=i, cap=leaf[1]) for i, leaf in enumerate(leaves)]))
+    reply = producer.put(node, root)
+    assert (reply.status, reply.body, reply.meta["missing_refs"]) == (wire.OK, root, 2)
+    assert [json.loads(line)["hash"] for line in nub(worker, "caps", "list", "--incomplete", "--json").splitlines()] == [root.hex()]
+    assert nub(worker, "caps", "show", root.hex()).count("MISSING") == 2
+    for form, hash in leaves:
+        reply = producer.put(form, hash)
+        assert reply.status == wire.OK and "missing_refs" not in reply.meta
+    assert nub(worker, "caps", "list", "--incomplete", "--json") == ""
+    # A person is told, too.
+    other, hash = ssz.cap(ssz.CNode(size_log=0, slots=[ssz.Slot(slot=0, cap=ssz.sha256(wire.new_id()))]))
+    (tmp_path / "other").write_bytes(other)
+    done = subprocess.run(
+        [NUB, "put", "--wire", str(tmp_path / "other"), "--endpoint", worker.serve], capture_output=True, text=True, timeout=60,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 0 and done.stdout.startswith(f"{hash.hex()} stored "), done
+    assert "lacks 1 of the caps" in done.stderr, done

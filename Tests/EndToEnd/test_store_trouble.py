@@ -101,6 +101,39 @@ def test_garbage_is_refused_and_left_alone(alone, size):
     assert alone.read_bytes() == before and company(alone) == []
 
 
+def test_a_damaged_page_fails_what_lies_on_it_and_nothing_else(make):  # noqa: F811
+    worker = make()
+    producer = worker.producer()
+    jobs = [wire.call(wire.ECHO, os.urandom(200), id=b"page-%04d" % number) for number in range(400)]
+    assert {reply.status for reply in producer.ask_all(jobs).values()} == {wire.OK}
+    worker.terminate()
+    assert worker.wait() == 0
+    # A leaf in the middle of the table, found as a person would, and the ids of the jobs in it.
+    pages = "SELECT pageno, ncell FROM dbstat('main') WHERE name = 'jobs' AND pagetype = 'leaf' ORDER BY path"
+    cells = subprocess.run(["sqlite3", str(worker.store), pages], check=True, capture_output=True, text=True).stdout.split()
+    before = sum(int(line.split("|")[1]) for line in cells[:2])
+    page, count = map(int, cells[2].split("|"))
+    rows = worker.rows("SELECT job_id FROM jobs ORDER BY seq LIMIT ? OFFSET ?", count, before)
+    lost = {bytes(row[0]) for row in rows}
+    assert 0 < len(lost) < 100
+    with open(worker.store, "r+b") as file:
+        file.seek((page - 1) * 4096)
+        file.write(os.urandom(4096))
+    for _ in range(2):
+        # It starts as ever, twice: nothing that it finds out makes it end.
+        worker.start()
+        producer = worker.producer()
+        for id, reply in producer.ask_all(jobs).items():
+            assert reply.status == (wire.INTERNAL if id in lost else wire.OK), (id, reply)
+            assert reply.duplicate or id in lost, (id, reply)
+        assert producer.call(wire.ECHO, b"new").status == wire.OK
+        listed = nub("results", "list", "--limit", "1000", store=worker.store)
+        assert listed.returncode == 1 and "damaged" in listed.stderr and ".recover" in listed.stderr, listed
+        verified = nub("caps", "verify", store=worker.store)
+        assert verified.returncode == 1 and "damaged" in verified.stdout + verified.stderr, verified
+        worker.kill()
+
+
 def test_another_programs_database_is_refused_and_left_alone(alone):
     alone.unlink()
     database = sqlite3.connect(alone)

@@ -41,7 +41,8 @@ import Testing
     #expect(Set(Bench.names).count == Bench.names.count)
     // What the project promises by name.
     let promised = [
-      "call", "call_batch_256", "sandbox_create", "pool_take", "restore_16_pages", "interrupt", "hash_1mib",
+      "call", "call_batch_256", "sandbox_create", "sandbox_memory", "pool_take", "restore_16_pages",
+      "interrupt", "hash_1mib",
       "decode_1mib", "directory_lookup", "put_duplicate", "commit_256", "lookup_1m", "pipeline", "direct",
       "latency", "puts", "soak",
     ]

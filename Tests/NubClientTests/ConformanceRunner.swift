@@ -56,6 +56,7 @@ struct ConformanceRunner {
     #expect(expect["error"] == nil, "\(comment) succeeded")
     if let wanted = expect["value"] { #expect(value.bytes == bytes(wanted), comment) }
     if let wanted = expect["values"] as? [Any] { #expect(value.list == wanted.map { bytes($0) }, comment) }
+    if let wanted = expect["count"] as? Int { #expect(value.list?.count == wanted, comment) }
     if let wanted = expect["stored"] as? Bool { #expect(value.stored == wanted, comment) }
     if let wanted = expect["duplicate"] as? Bool { #expect(value.duplicate == wanted, comment) }
   }
@@ -77,6 +78,16 @@ struct ConformanceRunner {
     case "put_form":
       return Value(
         bytes: try await client.put(wire: field(step, "form"), claiming: CapHash(field(step, "hash"))).bytes)
+    case "find_missing" where step.json["count"] != nil:
+      let hashes = (0..<(step.json["count"] as? Int ?? 0)).compactMap { number in
+        CapHash(
+          withUnsafeBytes(of: UInt64(number).littleEndian) { bytes in
+            var sha256 = SHA256()
+            sha256.update(bytes)
+            return sha256.finalize().bytes
+          })
+      }
+      return Value(list: try await client.findMissing(hashes).map(\.bytes))
     case "find_missing":
       return Value(
         list: try await client.findMissing(fields(step, "hashes").compactMap { CapHash($0) }).map(\.bytes))

@@ -86,11 +86,57 @@ import Testing
     }
   }
 
+  /// Mistakes that are made, and what is said about each beside the compiler's own words.
+  @Test(arguments: [
+    ("a.swift", "import Foundation\nimport NubGuestKit\n", "there is no Foundation"),
+    (
+      "a.c",
+      "#include \"nub_guest.h\"\nint printf(const char *, ...);\nNUB_FUNCTION(300, x) { (void)call; return printf(\"x\"); }\n",
+      "there is no printf unless its sources define it"
+    ),
+    ("a.c", "#include <stdio.h>\n", "headers of the operating system are not for guests"),
+    (
+      "a.swift",
+      "import NubGuestKit\n@c(nub_fn_300_x) public func x(_ c: NubCall?) -> UInt32 { GuestCall.run(c, y) }\n"
+        + "func y(_ c: borrowing GuestCall) throws { try c.write(\"x\") }\n",
+      "write throws(GuestError)"
+    ),
+    (
+      "a.swift",
+      "import NubGuestKit\nprotocol P { func f() -> UInt32 }\nstruct S: P { func f() -> UInt32 { 0 } }\n"
+        + "func g(_ p: any P) -> UInt32 { p.f() }\n"
+        + "@c(nub_fn_300_x) public func x(_ c: NubCall?) -> UInt32 { g(S()) }\n",
+      "a generic parameter or an enum"
+    ),
+  ])
+  func commonMistakesAreExplained(file: String, text: String, hint: String) throws {
+    let error = try #require(Built.error([file: text]))
+    #expect(error.code == .compile)
+    #expect(error.hint?.contains(hint) == true, "\(error)")
+    #expect(error.description.contains("\nhint: "))
+  }
+
+  @Test func aSquareRootIsAnInstruction() throws {
+    let built = try Built.build([
+      "a.c": """
+      #include "nub_guest.h"
+      NUB_FUNCTION(300, root) {
+        uint64_t root = (uint64_t)__builtin_sqrt((double)call->payload_length);
+        return nub_write(call, &root, sizeof root);
+      }
+      """
+    ])
+    var sandbox = try SandboxTemplate(kvm: built.image).makeSandbox()
+    #expect(try sandbox.call(300, [UInt8](repeating: 0, count: 144)) == [12, 0, 0, 0, 0, 0, 0, 0])
+  }
+
   @Test func idsThatAreTakenAreRefused() throws {
     let again = Self.function.replacing("one)", with: "other)")
     let twice = try #require(Built.error(["a.c": Self.function, "b.c": again]))
     #expect(twice.code == .functions)
     #expect(twice.message.contains("same id 300"))
+    let same = try #require(Built.error(["a.c": Self.function, "b.c": Self.function]))
+    #expect(same.message.contains("nub_fn_300_one is defined in two files"))
     let sameName = try #require(
       Built.error(["a.c": Self.function, "b.c": Self.function.replacing("300", with: "301")]))
     #expect(sameName.message.contains("the name one has the ids"))

@@ -85,4 +85,77 @@ import Testing
     for hash in hashes { present.append(try sandbox.directoryContains(hash)) }
     #expect(present == (0..<40).map { $0 >= 28 })
   }
+
+  @Test func aCapThatHasNoWireFormIsRefusedBeforeAnythingIsSent() throws {
+    var sandbox = try Support.sandbox()
+    let root = try #require(CapHash([UInt8](repeating: 3, count: 32)))
+    let reference = Cap.CNode.Entry(slot: 1, content: .reference(CapReference(rawValue: 7)))
+    let caps: [Cap] = [
+      .data(.paged(try PagedBytes(byteCount: 4096, missing: [root]))),
+      .cnode(Cap.CNode(sizeLog: 4, slots: [reference])),
+      // Breaks a rule of the format: a slot beyond the table.
+      .cnode(Cap.CNode(sizeLog: 1, slots: [Cap.CNode.Entry(slot: 9, cap: root)])),
+    ]
+    for cap in caps {
+      #expect(Support.code { _ = try sandbox.putCap(cap) } == .capInvalid)
+      #expect(Support.code { try sandbox.putCap(hash: root, cap: cap) } == .capInvalid)
+    }
+    let isPristine = sandbox.isPristine
+    #expect(isPristine)
+  }
+
+  @Test func aCapGoesTheSameWayAsItsWireForm() throws {
+    var sandbox = try Support.sandbox()
+    let child = try sandbox.putCap(Cap.data(.inline([1, 2, 3])))
+    #expect(try sandbox.putCap(Self.wire([1, 2, 3])) == child)
+    let node = Cap.cnode(Cap.CNode(sizeLog: 4, slots: [Cap.CNode.Entry(slot: 5, cap: child)]))
+    let hash = try sandbox.putCap(node)
+    #expect(try !sandbox.putCap(hash: hash, cap: node))
+    let other = Cap.data(.inline([4]))
+    #expect(
+      Support.code {
+        try sandbox.putCap(hash: try #require(CapHash([UInt8](repeating: 9, count: 32))), cap: other)
+      } == .hashMismatch)
+  }
+
+  /// A guest whose own code answers puts with what the test wants.
+  private func liar(_ length: UInt64, _ byte: UInt64) throws -> Sandbox {
+    let template = try SandboxTemplate(kvm: try HostileGuest.image(lyingAs: FunctionID.putCap))
+    var sandbox = try template.makeSandbox()
+    _ = try sandbox.call(HostileGuest.prepareLie, HostileGuest.words(length, byte))
+    return sandbox
+  }
+
+  @Test(arguments: [0, 1, 31, 33, 64, 4096] as [UInt64])
+  func anAnswerOfAnotherLengthThanAHashPoisons(length: UInt64) throws {
+    var sandbox = try liar(length, 1)
+    #expect(Support.code { _ = try sandbox.putCap(Self.wire([1])) } == .protocolViolation)
+    let isPoisoned = sandbox.isPoisoned
+    #expect(isPoisoned)
+  }
+
+  @Test func theSentinelIsARefusalAndNoHash() throws {
+    var sandbox = try liar(32, 0xff)
+    #expect(Support.code { _ = try sandbox.putCap(Self.wire([1])) } == .capInvalid)
+    let isPoisoned = sandbox.isPoisoned
+    #expect(!isPoisoned)
+  }
+
+  @Test func aGuestThatComputesAnotherHashIsFoundOut() throws {
+    var sandbox = try liar(32, 0x11)
+    let wire = Self.wire([1])
+    let hash = try CapView(validating: wire.span.bytes).hashTreeRoot()
+    #expect(Support.code { try sandbox.putCap(hash: hash, wire: wire) } == .hashMismatch)
+    let isPoisoned = sandbox.isPoisoned
+    #expect(isPoisoned)
+  }
+
+  @Test func whatTheGuestSaysOfItselfLaterIsNotBelieved() throws {
+    let template = try SandboxTemplate(kvm: try HostileGuest.image(lyingAs: FunctionID.getBootInfo))
+    var sandbox = try template.makeSandbox()
+    let before = try sandbox.bootInfo()
+    _ = try sandbox.call(HostileGuest.prepareLie, HostileGuest.words(48, 0x55))
+    #expect(try sandbox.call(FunctionID.getBootInfo).count == 48)
+    #expect(try sandbox.bootInfo() == before)
+  }
 }

@@ -163,4 +163,36 @@ import Testing
     #expect(folder.names == ["x.core"])
     #expect(try sandbox.call(FunctionID.echo, [1]) == [1])
   }
+
+  @Test func whatADeadProcessLeftHalfWrittenGoesWithTheOldestDumps() throws {
+    let folder = try TemporaryFolder()
+    // A process that has ended, and this one.
+    let ended = Process()
+    ended.executableURL = URL(filePath: "/bin/true")
+    try ended.run()
+    ended.waitUntilExit()
+    let names = [
+      "nub-guest-1-1-1.core.partial-\(ended.processIdentifier)", "nub-guest-1-1-2.core.partial-\(getpid())",
+      "other.core.partial-\(ended.processIdentifier)", "nub-guest-1-1-3.core.partial-x",
+    ]
+    for name in names { try Data().write(to: folder.url.appending(path: name)) }
+    CrashDumpConfiguration(directory: folder.path).prune()
+    #expect(folder.names == names.dropFirst().sorted())
+  }
+
+  @Test func aDumpOfARunningGuestDoesNotMakeItsCallLate() throws {
+    let folder = try TemporaryFolder()
+    let path = "\(folder.path)/slow.core"
+    // Whoever is told of the dump takes longer over it than the call has.
+    var sandbox = try Support.sandbox()
+    let handle = sandbox.interruptHandle
+    let reader = Threads(1) { _ in
+      while handle.requestCrashDump(to: path, completion: { _ in usleep(900_000) }) == .notRunning {
+        sched_yield()
+      }
+    }
+    // Spins for less than its deadline; with the dump it takes longer.
+    _ = try sandbox.call(FunctionID.spin, Support.bytes(of: UInt64(300_000)), deadline: .milliseconds(800))
+    reader.join()
+  }
 }

@@ -95,7 +95,7 @@ import Testing
       damaged[damaged.count - 1 - Int.random(in: 0..<2048, using: &random)] = .random(
         in: 0...255, using: &random)
       guard let image = try? GuestImage(damaged) else { continue }
-      _ = image.symbol(at: image.entry)
+      _ = SymbolTable(image.elf).find(image.entry)
     }
   }
 }

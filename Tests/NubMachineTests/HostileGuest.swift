@@ -17,6 +17,14 @@ enum HostileGuest {
   static let instruction: UInt32 = 306
   static let publishAndStay: UInt32 = 307
   static let publishAndFault: UInt32 = 308
+  static let say: UInt32 = 309
+  static let giveUp: UInt32 = 310
+  static let scribble: UInt32 = 311
+  static let hideState: UInt32 = 312
+  static let state: UInt32 = 313
+  static let prepareLie: UInt32 = 314
+  static let lie: UInt32 = 315
+  static let deep: UInt32 = 316
   static let instructions = 0..<86
 
   /// How ``poke`` ends.
@@ -38,6 +46,22 @@ enum HostileGuest {
     try build.buildKit()
     return try GuestImage(
       build.build(sources: [tests.appending(path: "Guests/hostile.c")]).image.bytes)
+  }
+
+  /// The image with ``lie`` in the place of one of nub's own functions.
+  static func image(lyingAs function: UInt32) throws -> GuestImage {
+    let elf = try image.get().elf
+    var bytes = elf.bytes
+    let table = try #require(elf.section(named: "nub_functions"))
+    // An entry is its id, the address of its name, and that of its code.
+    func place(of id: UInt32) throws -> Int {
+      let places = stride(from: Int(table.offset), to: Int(table.offset + table.size), by: 24)
+      return try #require(places.first { Array(bytes[$0..<($0 + 8)]) == words(UInt64(id)) }) + 16
+    }
+    let code = try place(of: lie)
+    let lied = try place(of: function)
+    bytes.replaceSubrange(lied..<(lied + 8), with: Array(bytes[code..<(code + 8)]))
+    return try GuestImage(bytes)
   }
 
   static func template(

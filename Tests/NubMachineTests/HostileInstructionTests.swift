@@ -9,6 +9,7 @@ import Testing
   @Test(arguments: HostileGuest.instructions)
   func whatARingThreeGuestMustNotDoIsContained(number: Int) throws {
     var sandbox = try HostileGuest.template().makeSandbox()
+    let processor = try RestoreTests.processorState(sandbox)
     _ = try sandbox.call(FunctionID.counter)
     let outcome = Support.batch(
       &sandbox,
@@ -35,6 +36,7 @@ import Testing
     }
     // Whatever it was, a restore brings the guest back.
     try sandbox.restore()
+    #expect(try RestoreTests.processorState(sandbox) == processor)
     #expect(try Support.u64(sandbox.call(FunctionID.counter)) == [1])
     #expect(try sandbox.call(FunctionID.echo, [7]) == [7])
   }

@@ -17,7 +17,7 @@ import Testing
     #expect(second.callNumber == first.callNumber + 1)
   }
 
-  @Test(arguments: [InterruptState.Request.cancel, .expired, .tick])
+  @Test(arguments: [InterruptState.Request.cancel, .tick])
   func timingPoint3MarksTheRunningCallAndRegistersTheSignaller(request: InterruptState.Request) throws {
     let asked = try #require(InterruptState().begun().requested(request, ofCall: nil))
     #expect(asked.has(request))

@@ -137,6 +137,39 @@ struct HandshakeTests {
     #expect(other == nil)
   }
 
+  @Test("an address that is refused again and again waits; others come in meanwhile")
+  func limits() throws {
+    let server = try Server()
+    let admitted = try CurveKeyPair.generate()
+    try server.scratch.write("a.pub", "public-key = \(admitted.publicKey)\n")
+    server.keys.reloadIfChanged()
+    let context = try Context()
+    var strangers: [StrangerBox] = []
+    for _ in 0..<40 {
+      let curve = CurveClient(keys: try .generate(), serverKey: server.pair.publicKey)
+      strangers.append(StrangerBox(try Self.dealer(context, server.endpoint, curve)))
+    }
+    while server.authenticator.statistics.limited == 0 {
+      try #require(try server.receive(milliseconds: 10) == nil)
+    }
+    #expect(server.authenticator.statistics.refused >= 20)
+    // The same machine under another address.
+    let endpoint = server.endpoint.replacing("tcp://", with: "tcp://127.0.0.2:0;")
+    let good = try Self.dealer(
+      context, endpoint, CurveClient(keys: admitted, serverKey: server.pair.publicKey))
+    let message = try #require(try server.receive())
+    #expect(message.property("User-Id") == admitted.publicKey)
+    #expect(server.authenticator.statistics.admitted == 1)
+    _ = consume good
+    withExtendedLifetime(strangers) {}
+  }
+
+  /// Sockets in an array, which cannot hold what is noncopyable.
+  final class StrangerBox {
+    let socket: Socket
+    init(_ socket: consuming Socket) { self.socket = socket }
+  }
+
   @Test("without a handler a guarded socket admits nobody")
   func failsClosed() throws {
     let context = try Context()

@@ -2,6 +2,7 @@ import Foundation
 import NubCap
 import NubStore
 import NubStoreSamples
+import NubStoreTesting
 import Testing
 
 /// What killed processes have acknowledged so far, and whether the file still has it.

@@ -2,6 +2,7 @@ import Foundation
 import GRDBSQLite
 import NubStore
 import NubStoreSamples
+import NubStoreTesting
 import Testing
 
 @Suite struct DamageTests {

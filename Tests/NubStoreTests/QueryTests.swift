@@ -1,5 +1,6 @@
 import NubStore
 import NubStoreSamples
+import NubStoreTesting
 import Synchronization
 import Testing
 

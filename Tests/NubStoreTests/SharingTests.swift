@@ -1,6 +1,7 @@
 import Foundation
 import NubStore
 import NubStoreSamples
+import NubStoreTesting
 import Testing
 
 @Suite struct SharingTests {

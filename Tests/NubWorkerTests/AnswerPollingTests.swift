@@ -33,22 +33,26 @@ import Testing
         tries += 1
         #expect(look(&polling, at: job * 1_000 + 500) == false)
       }
-      polling.answered()
+      polling.answered(at: at(job * 1_000 + 600))
     }
     #expect((8...20).contains(tries), "\(tries) tries in 2000 slow jobs")
   }
 
-  @Test func oneQuickAnswerBringsItBack() {
+  @Test func oneQuickAnswerBringsItBackThoughNobodyLookedOutForIt() {
     var polling = AnswerPolling(limitMicroseconds: 400)
-    #expect(look(&polling, at: 0) == true)
-    #expect(look(&polling, at: 500) == false)
-    polling.answered()
-    // One job is left alone after the first that took too long.
-    #expect(look(&polling, at: 1_000) == false)
-    polling.answered()
-    for job in UInt64(2)..<10 {
-      #expect(look(&polling, at: job * 1_000) == true)
-      polling.answered()
+    var time: UInt64 = 0
+    // Several slow ones, until it leaves jobs alone.
+    for _ in 0..<20 {
+      if look(&polling, at: time) { _ = look(&polling, at: time + 500) }
+      polling.answered(at: at(time + 600))
+      time += 1_000
+    }
+    #expect(look(&polling, at: time) == false)
+    polling.answered(at: at(time + 300))
+    for _ in 0..<10 {
+      time += 1_000
+      #expect(look(&polling, at: time) == true)
+      polling.answered(at: at(time + 300))
     }
   }
 }

@@ -59,4 +59,29 @@ import Testing
     #expect(seen.count == 200)
     worker.stop()
   }
+
+  @Test func `more payload than a door takes at once comes out whole`() throws {
+    let worker = try makeWorker()
+    let body = [UInt8](repeating: 7, count: 128 << 10)
+    // 25 MB, in more jobs than may be too many.
+    for index in 0..<200 { try ventilator.send(job(id: bytes("b\(index)"), body: body)) }
+    var seen = Set<[UInt8]>()
+    for _ in 0..<200 {
+      let reply = try sink.reply()
+      #expect(reply.body == body)
+      seen.insert(reply.id)
+    }
+    #expect(seen.count == 200)
+    worker.stop()
+  }
+
+  @Test func `what direct doors hold is not charged to pipelines`() {
+    var credit = Credit(maximumJobs: 10, maximumBytes: 1_000)
+    let pulled = Credit.Share(bytes: 5, isPulled: true)
+    credit.take(Credit.Share(bytes: 100))
+    credit.take(pulled)
+    #expect(credit.pulledJobs == 1 && credit.pulledBytes == 5 && credit.jobs == 2 && credit.bytes == 105)
+    credit.giveBack(pulled)
+    #expect(credit.pulledJobs == 0 && credit.pulledBytes == 0 && credit.jobs == 1 && credit.bytes == 100)
+  }
 }

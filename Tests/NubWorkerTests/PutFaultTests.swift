@@ -95,7 +95,7 @@ import Testing
     let source = ScriptedSource(script)
     let committer = committer
     let queue = queue
-    let caps = LaneCaps(reader: try store.makeReader(), maximumBytes: 1 << 20)
+    let caps = LaneCaps(reader: try store.makeReader(), committer: committer, maximumBytes: 1 << 20)
     let thread = try ThreadJoiner {
       var limits = LaneLimits()
       limits.maximumRunMilliseconds = 1_000

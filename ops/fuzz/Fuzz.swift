@@ -4,7 +4,10 @@
 // and what each target says beside.
 
 import Glibc
+import NubBroker
 import NubMachineFuzz
+import NubSecurity
+import NubWorkerFuzz
 
 typealias Target = @Sendable (UnsafeRawBufferPointer) -> Void
 
@@ -15,6 +18,13 @@ let targets: [String: Target] = [
   "elf": fuzzELF,
   "gdb": fuzzGDB,
   "log": fuzzLog,
+  "captext": fuzzCapText,
+  "frames": fuzzFrames,
+  "options": fuzzOptions,
+  "journal": fuzzJournal,
+  "mdp": fuzzMDP,
+  "keys": fuzzKeys,
+  "zap": fuzzZAP,
 ]
 
 /// The one that this process runs.

@@ -77,3 +77,44 @@ for index, path in enumerate(sorted(glob.glob(".build/**/*.elf", recursive=True)
     data = pathlib.Path(path).read_bytes()
     if len(data) <= 131072:
         seed("elf", f"image-{index}", data)
+
+
+def framed(frames, flags=0) -> bytes:
+    """Frames as the target `frames` reads them: a byte of flags, then each frame after its length."""
+    data = bytes([flags])
+    for frame in frames:
+        data += bytes([len(frame)]) if len(frame) < 255 else b"\xff" + struct.pack("<H", len(frame))
+        data += frame
+    return data
+
+
+texts = [b"", b"{}", b'{"deadline_ms":100,"expires_at_ms":1700000000000,"tenant":"acme","priority":9,"fresh":true}',
+         b'{"caps":["' + b"ab" * 32 + b'"],"traceparent":"00-' + b"1" * 32 + b"-" + b"2" * 16 + b'-01"}',
+         rb' { "t\u0065nant" : "\ud83d\ude00\n" , "x" : [ 1.5e-3 , null , { "a" : false } ] } ', b'{"tenant":"a","tenant":"b"}',
+         b"[" * 40, b'{"priority":10}', b'{"tenant":"\xff"}']
+for index, text in enumerate(texts):
+    seed("options", str(index), text)
+jobs = [[b"NUB1", b"call", b"id", struct.pack("<I", 1), b"payload", text] for text in texts]
+jobs += [[b"NUB1", verb, b"0123456789abcdef", operand, body] for verb, operand, body in (
+    (b"put_cap", bytes(32), b"\2\4\0\0\0x"), (b"put_cap", b"", b"x"), (b"find_missing", b"", bytes(64)), (b"get_cap", bytes(32), b""),
+    (b"get_result", b"", b"id"), (b"cancel", b"", b"id"), (b"ping", b"", b"x"))]
+jobs += [[b"NUB1", b"call", b"id", bytes(4), b"", b"", b"\2\4\0\0\0cap", b"\2\4\0\0\0"], [b"NUB1", b"call", b""], [b"NUB1"]]
+for index, frames in enumerate(jobs):
+    seed("frames", f"{index}", framed(frames))
+    seed("frames", f"routed-{index}", framed([b"\0abcd", b"", *frames], 1))
+    blob = b"\1" + struct.pack("<HH", 0, len(frames)) + b"".join(struct.pack("<I", len(f)) + f for f in frames)
+    seed("journal", str(index), blob)
+    seed("journal", f"two-{index}", blob + blob[1:])
+seed("frames", "envelope", framed([b"a"] * 9 + jobs[0], 1))
+for index, events in enumerate((b"\0\0\x60\1\1\x08\7", b"\1\0\x60\1\1\x08\4\0\1\5\x0c\x0d\x0f\0\x12\4\x58\x08", b"\2\x0b\xa0\1\1\x08\x0c\x0d")):
+    seed("mdp", str(index), events)
+key = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7"
+for index, text in enumerate((f"public-key = {key}\n", f"# of acme\n\npublic-key={key}\r\ntenant = acme\nrole = client worker\n", key, "role = root")):
+    seed("keys", str(index), text.encode())
+for index, frames in enumerate(([b"1.0", b"1", b"nub", b"10.0.0.1", b"", b"CURVE", bytes(range(32))], [b"1.0", b"1", b"", b"", b"", b"PLAIN", b"a", b"b"])):
+    seed("zap", str(index), b"".join(bytes([len(f)]) + f for f in frames))
+for index, text in enumerate(('{"kind":"data","bytes":"utf8:hello\\n"}', '{"kind":"cnode","size_log":4,"slots":[{"slot":0,"cap":"' + "ab" * 32 + '"}]}',
+                              '{"kind":"type","image_hash_chain":"' + "cd" * 32 + '"}', '{"kind":"data","bytes":"base64:AP8="}',
+                              '{"kind":"image","code":"hex:00ff","endpoints":[{"name":"main","entry_pc":"0x1000"}],"pinned":[]}',
+                              '{"kind":"instance","image_hash":"' + "ab" * 32 + '","regs":[0,1,2],"pc":4096}')):
+    seed("captext", str(index), text.encode())

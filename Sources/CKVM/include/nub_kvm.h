@@ -15,6 +15,7 @@
 static inline int nub_result(long value) { return value < 0 ? -errno : (int)value; }
 
 static inline int nub_kvm_open(const char *path) { return nub_result(open(path, O_RDWR | O_CLOEXEC)); }
+static inline int nub_kvm_duplicate(int fd) { return nub_result(fcntl(fd, F_DUPFD_CLOEXEC, 3)); }
 static inline int nub_kvm_api_version(int kvm) { return nub_result(ioctl(kvm, KVM_GET_API_VERSION, 0)); }
 static inline int nub_kvm_check_extension(int fd, int extension) {
   return nub_result(ioctl(fd, KVM_CHECK_EXTENSION, (unsigned long)extension));

@@ -131,8 +131,8 @@ typedef struct nub_directory {
   // nub_directory_entry entries[capacity] follow
 } nub_directory;
 
-// The log area: records appended by the guest, read by the host whenever the guest has left the VM. After reading, the
-// host counts `log_drained` up, and the guest begins again at the start of the area.
+// The log area: records appended by the guest, read by the host whenever the guest has rung the doorbell, or will not
+// run any more. After reading, the host counts `log_drained` up, and the guest begins again at the start of the area.
 typedef struct nub_log_area {
   uint64_t length;  // bytes of records behind this header
   uint64_t dropped; // records that did not fit, since start-up

@@ -6,4 +6,8 @@
 /// Returns a SQLite result code.
 int nub_sqlite_no_checkpoint_on_close(void *db);
 
+/// Keeps SQLite from counting the memory it uses, for which it takes one lock, of the whole process, at each allocation. Without effect
+/// once SQLite is in use. Returns a SQLite result code.
+int nub_sqlite_no_memory_statistics(void);
+
 #endif

@@ -173,7 +173,7 @@ private final class LargeStore {
       try stored { () throws(StoreError) in
         try reader.snapshot { () throws(StoreError) in
           try StoreBytes.array(asked).withUnsafeBytes { (asked) throws(StoreError) in
-            try reader.missingCaps(asked, tenant: .default) { _ in missing += 1 }
+            try reader.missingCaps(asked, tenant: .default, usedSince: .min) { _ in missing += 1 }
           }
         }
       }

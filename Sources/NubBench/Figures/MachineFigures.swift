@@ -8,7 +8,9 @@ import Synchronization
 
 /// NubMachine alone: what entering, making, taking, restoring and interrupting a sandbox costs, against C on raw KVM.
 enum MachineFigures {
-  static let all: [Scenario] = [call, callBatch, sandboxCreate, poolTake, restore, interrupt]
+  static let all: [Scenario] = [
+    call, callBatch, sandboxCreate, sandboxMemory, poolTake, restore, interrupt,
+  ]
 
   private static let payloadBytes = 64
 
@@ -113,6 +115,22 @@ enum MachineFigures {
           .unavailable, "the bare ioctls failed: \(String(cString: strerror(Int32(-nanoseconds))))")
       }
       return [Double(nanoseconds) / 1e6 / Double(count)]
+    }
+  }
+
+  /// What an idle sandbox that is ready for its first call keeps resident; what all sandboxes of a template share is not in it.
+  private static let sandboxMemory = Scenario("sandbox_memory", "KiB resident") {
+    context throws(BenchError) in
+    let template = try template()
+    let count = max(context.scaled(64), 8)
+    return Contest { () throws(BenchError) in
+      // The first one starts the guest, and makes what is made once.
+      var boxes = [try SandboxBox(template)]
+      let before = residentMiB(of: getpid()).now
+      for _ in 0..<count { boxes.append(try SandboxBox(template)) }
+      let used = residentMiB(of: getpid()).now - before
+      guard boxes.count == count + 1 else { throw BenchError(.wrongResult, "sandboxes got lost") }
+      return [used * 1024 / Double(count)]
     }
   }
 

@@ -2,7 +2,7 @@
 /// its reply, unless a name says otherwise. The baseline is a libzmq echo of the same frames, without work or disk.
 enum WayFigures {
   static let all: [Scenario] = [
-    pipeline("pipeline", Variant()), direct,
+    pipeline("pipeline", Variant()), direct("direct", Variant()),
     pipeline("pipeline_4k", Variant(payloadBytes: 4096, jobs: 100_000)),
     pipeline("pipeline_random_ids", Variant(hasRandomIDs: true)),
     pipeline("pipeline_normal", Variant(isDurable: false)),
@@ -11,6 +11,12 @@ enum WayFigures {
     pipeline("pipeline_4_tenants", Variant(tenants: 4)),
     pipeline("pipeline_16_tenants", Variant(tenants: 16)),
     pipeline("pipeline_64_tenants", Variant(tenants: 64)),
+    direct("direct_4k", Variant(payloadBytes: 4096, jobs: 100_000)),
+    direct("direct_random_ids", Variant(hasRandomIDs: true)),
+    direct("direct_normal", Variant(isDurable: false)),
+    direct("direct_1_lane", Variant(lanes: 1)),
+    direct("direct_4_lanes", Variant(lanes: 4)),
+    direct("direct_64_tenants", Variant(tenants: 64)),
     latency, latencyUnderLoad, puts, soak,
   ]
 
@@ -92,7 +98,8 @@ enum WayFigures {
 
   /// Starts a worker with a direct door, or the echo, and asks it.
   private static func ask(
-    nub: String, scratch: String, echo: String?, count: Int, skip: Int, window: Int, rate: Double = 0
+    nub: String, scratch: String, echo: String?, _ variant: Variant = Variant(), count: Int, skip: Int,
+    window: Int, rate: Double = 0
   ) throws(BenchError) -> ProcessNumbers {
     let endpoint = "ipc://\(scratch)/direct.sock"
     let store = "\(scratch)/direct.db"
@@ -101,7 +108,7 @@ enum WayFigures {
     if let echo {
       worker = try WorkerProcess(echo: echo, .direct(endpoint))
     } else {
-      worker = try WorkerProcess(nub, .direct(endpoint), store: store, .init())
+      worker = try WorkerProcess(nub, .direct(endpoint), store: store, variant.settings)
     }
     var presser: ChildProcess?
     if rate > 0 { presser = try ChildProcess(nub, ["bench", "press", endpoint, "--rate", "\(rate)"]) }
@@ -111,7 +118,7 @@ enum WayFigures {
         "bench", "ask", endpoint, "--count", "\(count)", "--skip", "\(skip)", "--window", "\(window)",
         "--watch",
         "\(worker.process.pid)",
-      ])
+      ] + variant.shape)
     let numbers = try ProcessNumbers(try asker.finish(), from: "the asker")
     // It is killed here, and the worker after it.
     _ = consume presser
@@ -119,28 +126,28 @@ enum WayFigures {
     return numbers
   }
 
-  private static let direct = Scenario(
-    "direct",
-    [
-      Measure("direct", "jobs/s", against: "a libzmq echo"),
-      Measure("direct_cpu", "CPU s per million jobs, worker", against: "a libzmq echo"),
-      Measure("direct_memory", "MiB resident", against: "a libzmq echo"),
-    ], rounds: 3
-  ) { context throws(BenchError) in
-    let (nub, scratch, echo) = (context.nub, context.scratch, context.baseline("zmq_echo"))
-    let jobs = context.scaled(200_000, minimum: 2_000)
-    @Sendable func measure(_ echo: String?) throws(BenchError) -> [Double?] {
-      let numbers = try ask(
-        nub: nub, scratch: scratch, echo: echo, count: jobs, skip: jobs / 10, window: 2_000)
-      let counted = try numbers.number("jobs")
-      return [
-        counted / (try numbers.number("seconds")), try numbers.number("worker_cpu") / counted * 1e6,
-        try numbers.number("memory_peak"),
-      ]
+  private static func direct(_ name: String, _ variant: Variant) -> Scenario {
+    let measures = [
+      Measure(name, "jobs/s", against: "a libzmq echo"),
+      Measure("\(name)_cpu", "CPU s per million jobs, worker", against: "a libzmq echo"),
+      Measure("\(name)_memory", "MiB resident", against: "a libzmq echo"),
+    ]
+    return Scenario(name, measures, rounds: 3) { context throws(BenchError) in
+      let (nub, scratch, echo) = (context.nub, context.scratch, context.baseline("zmq_echo"))
+      let jobs = context.scaled(variant.jobs, minimum: 2_000)
+      @Sendable func measure(_ echo: String?) throws(BenchError) -> [Double?] {
+        let numbers = try ask(
+          nub: nub, scratch: scratch, echo: echo, variant, count: jobs, skip: jobs / 10, window: 2_000)
+        let counted = try numbers.number("jobs")
+        return [
+          counted / (try numbers.number("seconds")), try numbers.number("worker_cpu") / counted * 1e6,
+          try numbers.number("memory_peak"),
+        ]
+      }
+      var contest = Contest { () throws(BenchError) in try measure(nil) }
+      if let echo { contest.baseline = { () throws(BenchError) in try measure(echo) } }
+      return contest
     }
-    var contest = Contest { () throws(BenchError) in try measure(nil) }
-    if let echo { contest.baseline = { () throws(BenchError) in try measure(echo) } }
-    return contest
   }
 
   /// One job at a time. The baseline is the sum of what it cannot do without: the echo of its frames, one exit from a VM, one durable

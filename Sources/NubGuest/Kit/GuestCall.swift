@@ -130,8 +130,10 @@ public struct GuestCall: ~Copyable {
   var runtime: GuestRuntime { GuestRuntime.of(frame) }
 }
 
+/// A call as the image's function table hands it on; see ``GuestCall/run(_:_:)``.
 public typealias NubCall = UnsafeMutablePointer<nub_call>
 
+/// How severe a log record is; swift-log's levels.
 public enum LogLevel: UInt32 {
   case trace = 0
   case debug, info, notice, warning, error, critical

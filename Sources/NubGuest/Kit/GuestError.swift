@@ -8,7 +8,9 @@ public struct GuestError: Error {
     case composed(String)
   }
 
+  /// Not 0.
   public var status: UInt32
+  /// What the producer reads.
   public var message: Message
 
   /// - Parameter status: 1 to 0xFFFFFEFF; what lies above is nub's own.
@@ -24,15 +26,19 @@ public struct GuestError: Error {
     self.message = .composed(text)
   }
 
+  /// The result is over the limit; what ``GuestCall/write(_:)`` and ``GuestCall/reserve(_:)`` throw.
   public static var resultTooLarge: GuestError {
     GuestError(status: NUB_STATUS_RESULT_TOO_LARGE, message: "the result is over the limit")
   }
+  /// An allocation failed.
   public static var outOfMemory: GuestError {
     GuestError(status: NUB_STATUS_OUT_OF_MEMORY, message: "the guest's memory does not suffice")
   }
+  /// The payload is not what the function documents.
   public static func badPayload(_ message: StaticString) -> GuestError {
     GuestError(status: NUB_STATUS_BAD_PAYLOAD, message: message)
   }
+  /// Not on this engine.
   public static func unsupported(_ message: StaticString) -> GuestError {
     GuestError(status: NUB_STATUS_UNSUPPORTED, message: message)
   }

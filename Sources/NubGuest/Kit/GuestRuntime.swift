@@ -144,7 +144,7 @@ public final class GuestRuntime {
 
   /// Gives up. Returns only where there is no isolation to end.
   func abort(code: UInt32, message: UnsafeRawBufferPointer) {
-    let length = min(message.count, Int(NUB_ABORT_MESSAGE_MAX))
+    let length = prefix(of: message, Int(NUB_ABORT_MESSAGE_MAX))
     withUnsafeMutableBytes(of: &control.pointee.abort_message) { target in
       if let source = message.baseAddress { target.baseAddress?.copyMemory(from: source, byteCount: length) }
     }

@@ -1,6 +1,6 @@
 import CNubABI
 
-/// Appends records to the log area until it is full; then counts what it drops. The host empties it at each exit.
+/// Appends records to the log area until it is full; then counts what it drops. The host empties it at each doorbell.
 struct LogWriter {
   private let host: UnsafePointer<nub_host_control>
   private let area: UnsafeMutablePointer<nub_log_area>
@@ -21,7 +21,7 @@ struct LogWriter {
       area.pointee.length = 0
     }
     let sourceLength = min(source.count, 64)
-    let messageLength = min(message.count, Int(NUB_LOG_MESSAGE_MAX))
+    let messageLength = prefix(of: message, Int(NUB_LOG_MESSAGE_MAX))
     let header = MemoryLayout<nub_log_record>.size
     let size = (header + sourceLength + messageLength + 7) & ~7
     let used = Int(area.pointee.length)
@@ -41,4 +41,13 @@ struct LogWriter {
     }
     area.pointee.length = UInt64(used + size)
   }
+}
+
+/// How many bytes of a text fit into `limit` without cutting a character in two.
+func prefix(of text: UnsafeRawBufferPointer, _ limit: Int) -> Int {
+  guard text.count > limit else { return text.count }
+  var length = limit
+  // A character's bytes behind its first are 10xxxxxx, at most three (RFC 3629, section 3).
+  while length > max(limit - 3, 0), text[length] & 0xc0 == 0x80 { length -= 1 }
+  return length
 }

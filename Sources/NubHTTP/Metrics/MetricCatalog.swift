@@ -33,6 +33,8 @@ enum MetricCatalog {
     "nub_sent_bytes_total": Entry(help: "Bytes of the bodies of replies that were sent."),
     "nub_replies_undeliverable_total": Entry(
       help: "Replies that their peer did not take; their results are stored."),
+    "nub_doors_reopened_total": Entry(
+      help: "Doors that were closed and opened again because resident memory was over its limit."),
     "nub_queue_jobs": Entry(help: "Jobs that wait for a lane, by priority."),
     "nub_queue_oldest_seconds": Entry(help: "How long the oldest waiting job has waited, by priority."),
     "nub_jobs_in_flight": Entry(help: "Jobs between their door and their reply."),

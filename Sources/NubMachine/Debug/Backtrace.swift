@@ -7,6 +7,7 @@ public struct StackFrame: Sendable, Equatable, CustomStringConvertible {
   /// How far into the function.
   public var offset: UInt64
 
+  /// `function+offset`, or the address.
   public var description: String {
     function.map { "\($0)+\(offset)" } ?? hexadecimal(address)
   }

@@ -12,6 +12,7 @@ public struct CrashDumpConfiguration: Sendable, Equatable {
   /// How many dumps are kept; the oldest go.
   public var keep = 16
 
+  /// Dumps of a guest's faults and aborts in `directory`, 16 of at most 256 MiB.
   public init(directory: String) { self.directory = directory }
 
   func validate() throws(MachineError) {
@@ -35,22 +36,34 @@ public struct CrashDumpConfiguration: Sendable, Equatable {
   private static let prefix = "nub-guest-"
   private static let suffix = ".core"
 
-  /// A file for a new dump. Names sort by time.
-  func newPath(sandbox: UInt64) -> String {
+  /// The path of a new dump in the directory. Names sort by time.
+  public func newPath(sandbox: UInt64) -> String {
     let time = Int64(Date().timeIntervalSince1970 * 1_000_000)
     return "\(directory)/\(Self.prefix)\(time)-\(getpid())-\(sandbox)\(Self.suffix)"
   }
 
-  /// Deletes the oldest dumps beyond ``keep``.
-  func prune() {
+  /// Deletes the oldest dumps beyond ``keep``, and what a process that died left half written.
+  public func prune() {
     guard let names = try? FileManager.default.contentsOfDirectory(atPath: directory) else { return }
-    let dumps = names.filter { $0.hasPrefix(Self.prefix) && $0.hasSuffix(Self.suffix) }.sorted()
-    for name in dumps.dropLast(keep) { unsafe unlink("\(directory)/\(name)") }
+    let own = names.filter { $0.hasPrefix(Self.prefix) }.sorted()
+    for name in own.filter({ $0.hasSuffix(Self.suffix) }).dropLast(keep) {
+      unsafe unlink("\(directory)/\(name)")
+    }
+    for name in own where isAbandoned(name) { unsafe unlink("\(directory)/\(name)") }
+  }
+
+  private func isAbandoned(_ name: String) -> Bool {
+    let parts = name.components(separatedBy: CoreWriter.draftSuffix)
+    guard parts.count == 2, parts[0].hasSuffix(Self.suffix), let process = Int32(parts[1]), process > 0 else {
+      return false
+    }
+    return kill(process, 0) != 0 && errno == ESRCH
   }
 }
 
 /// A crash dump that has been written.
 public struct CrashDump: Sendable, Equatable {
+  /// Where it is.
   public var path: String
   /// Bytes of the file.
   public var size: UInt64

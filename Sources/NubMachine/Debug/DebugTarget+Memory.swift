@@ -78,22 +78,24 @@ extension DebugTarget {
     breakpoints = [:]
   }
 
-  /// The sandbox's thread, for a restore: code is again what the image says. Breakpoints stay where a debugger has them.
-  func undoCodeWrites() {
+  /// The sandbox's thread, for a restore: code and what the host has written are again what they were. Breakpoints stay
+  /// where a debugger has them.
+  func undoWrites() {
     locked {
-      for (address, byte) in originalCode {
+      for (address, byte) in originalBytes {
         if breakpoints[address] != nil { breakpoints[address] = byte } else { _ = patch(address, byte) }
       }
-      originalCode = [:]
+      originalBytes = [:]
     }
   }
 
-  /// A restore knows what the guest's own pages were; what all sandboxes share, and this one has a copy of, it does not.
+  /// A restore knows what the guest's own pages were; what all sandboxes share, and this one has a copy of, it does not,
+  /// nor what the host has written for the guest once and for all.
   private func keepOriginal(_ address: UInt64) {
-    guard originalCode[address] == nil, let place = machine.template.space.locate(address, count: 1),
-      place.slot == .template
+    guard originalBytes[address] == nil, let place = machine.template.space.locate(address, count: 1),
+      place.slot != .guest
     else { return }
     let current = unsafe machine.guestBytes(at: address, count: 1)?.first
-    originalCode[address] = breakpoints[address] ?? current
+    originalBytes[address] = breakpoints[address] ?? current
   }
 }

@@ -59,8 +59,8 @@ final class DebugTarget: @unchecked Sendable {
   var isChanged = false
   /// The bytes that breakpoints stand for.
   var breakpoints: [UInt64: UInt8] = [:]
-  /// What code that the debugger has changed was before, for a restore.
-  var originalCode: [UInt64: UInt8] = [:]
+  /// What the debugger has changed outside the guest's own pages, as it was before, for a restore.
+  var originalBytes: [UInt64: UInt8] = [:]
   let userCode: kvm_segment
   let userStack: kvm_segment
 
@@ -206,6 +206,9 @@ final class DebugTarget: @unchecked Sendable {
     // Where the call ends at this moment, didUse() sees the wish.
     if isRunning { _ = handle.request(.tick, ofCall: nil) }
   }
+
+  /// True when the sandbox has been dropped.
+  var isGone: Bool { locked { state == .gone } }
 
   /// True while a debugger holds a guest that is between calls.
   var isHeld: Bool { locked { state == .held } }

@@ -11,8 +11,8 @@ struct DumpRequest: Sendable {
 }
 
 extension InterruptHandle {
-  /// Asks for a crash dump of the guest while it runs: it is stopped, its state written, and it goes on. The time counts
-  /// towards the call's deadline.
+  /// Asks for a crash dump of the guest while it runs: it is stopped, its state written, and it goes on. The time that
+  /// takes is not counted towards the call's deadline.
   /// - Parameter completion: called on the sandbox's thread, once, and with an error where the call ends before it can be
   ///   stopped. Not called where this returns ``Outcome/notRunning``.
   @discardableResult

@@ -42,8 +42,13 @@ extension Sandbox {
   }
 
   /// Serves the dumps that other threads have asked for while this call runs.
-  mutating func serveDumpRequests() {
-    for request in handle.takeDumpRequests() {
+  mutating func serveDumpRequests(_ state: inout EntryState) {
+    let requests = handle.takeDumpRequests()
+    guard !requests.isEmpty else { return }
+    let began = monotonicNanoseconds()
+    // A dump must not make the call late.
+    defer { if state.callSeen != 0 { state.callSeen &+= monotonicNanoseconds() &- began } }
+    for request in requests {
       let path = request.path
       let result: Result<CrashDump, MachineError>
       do throws(MachineError) {

@@ -15,14 +15,18 @@ public struct GuestImage: Sendable {
 
   /// A function that the image offers.
   public struct Function: Sendable, Equatable {
+    /// What calls name it by; 0 to 255 are nub's own.
     public var id: UInt32
+    /// For people and for `nub call`; unique in the image.
     public var name: String
   }
 
+  /// The file.
   public let elf: ELFFile
   let segments: [Segment]
   /// Sorted by id.
   public let functions: [Function]
+  /// The address of the first instruction.
   public var entry: UInt64 { elf.entry }
 
   /// Checks an ELF file. Throws ``MachineError/Code/imageInvalid`` with the reason where it cannot be run.
@@ -131,13 +135,6 @@ public struct GuestImage: Sendable {
     return nil
   }
 
+  /// The function with this name.
   public func function(named name: String) -> Function? { functions.first { $0.name == name } }
-
-  /// The name of the function symbol that an address lies in, and how far into it; nil where the image is stripped.
-  public func symbol(at address: UInt64) -> (name: String, offset: UInt64)? {
-    guard let symbols = try? elf.symbols() else { return nil }
-    let best = symbols.filter { $0.type == 2 && $0.address <= address }.max { $0.address < $1.address }
-    guard let best, address - best.address < max(best.size, 1) else { return nil }
-    return (best.name, address - best.address)
-  }
 }

@@ -30,11 +30,8 @@ public final class InterruptHandle: Sendable {
   /// True while a call is running.
   public var isRunning: Bool { InterruptState(word: state.load(ordering: .acquiring)).isRunning }
 
-  /// True when the running call has been asked to end. For host functions that take long.
-  public var isCancelled: Bool {
-    let now = InterruptState(word: state.load(ordering: .acquiring))
-    return now.has(.cancel) || now.has(.expired)
-  }
+  /// True when the running call has been asked to end through ``interrupt()``.
+  public var isCancelled: Bool { InterruptState(word: state.load(ordering: .acquiring)).has(.cancel) }
 
   /// Number of the running call, for ``request(_:ofCall:)``.
   var runningCall: UInt64? {

@@ -6,10 +6,28 @@ enum InterruptSignal {
   private static let installed = Mutex<Int32?>(nil)
 
   /// Installs the handler for `wanted`, or for the first real-time signal that nobody handles. A signal that the
-  /// application handles is never taken from it. Once installed, it stays for the process.
+  /// application handles is never taken from it. Once installed, it stays for the process: threads unblock it once, and
+  /// sandboxes that exist are interrupted with it.
   static func install(_ wanted: Int32?) throws(MachineError) -> Int32 {
     let outcome: Result<Int32, MachineError> = installed.withLock { current in
-      if let current, wanted == nil || wanted == current { return .success(current) }
+      if let current {
+        guard wanted == nil || wanted == current else {
+          return .failure(
+            MachineError(
+              .configurationInvalid,
+              "the interrupt signal of this process is \(current) since its first sandbox; it cannot become "
+                + "\(wanted ?? current)"))
+        }
+        // An application that has put a handler of its own there since would make every kill get lost.
+        guard nub_kvm_install_signal(current) == 0 else {
+          return .failure(
+            MachineError(
+              .configurationInvalid,
+              "the application has taken signal \(current), which interrupts sandboxes; name another signal for one of the two"
+            ))
+        }
+        return .success(current)
+      }
       let candidates =
         wanted.map { [$0] }
         ?? Array(nub_kvm_first_realtime_signal()...nub_kvm_last_realtime_signal())

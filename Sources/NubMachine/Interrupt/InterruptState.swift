@@ -2,15 +2,14 @@
 ///
 ///     bit 0        running: a call is under way
 ///     bit 1        cancel: somebody wants it to end
-///     bit 2        expired: its deadline has passed
-///     bit 3        tick: the owner should look at the batch's progress
+///     bit 2        tick: the owner should look at the batch's progress, and judge deadlines
 ///     bits 8-15    signallers: threads that are about to send the owner a signal
 ///     bits 16-63   the call's number
 ///
 /// A pure value; ``InterruptHandle`` keeps it in an atomic. The timing points, which tests and code name alike:
 ///
 /// 1. `begin`: the call gets a new number. What was asked of an earlier call is gone: a kill that came before has no effect.
-/// 2. The owner arms its signal handler, checks `cancel` and `expired`, and enters the guest.
+/// 2. The owner arms its signal handler, checks `cancel` and `tick`, and enters the guest.
 /// 3. `request`: marks the running call and registers as a signaller, in one step. Where no call runs, nothing happens.
 /// 4. The signal arrives. Between 2's check and the entry, the handler's `immediate_exit` makes the entry return at once.
 /// 5. `release`: the signaller has sent its signal.
@@ -20,9 +19,8 @@ struct InterruptState: Equatable, Sendable {
   struct Request: OptionSet, Sendable {
     let rawValue: UInt64
     static let cancel = Request(rawValue: 1 << 1)
-    static let expired = Request(rawValue: 1 << 2)
-    static let tick = Request(rawValue: 1 << 3)
-    static let all: Request = [.cancel, .expired, .tick]
+    static let tick = Request(rawValue: 1 << 2)
+    static let all: Request = [.cancel, .tick]
   }
 
   private static let running: UInt64 = 1

@@ -1,7 +1,7 @@
 import CKVM
 import Glibc
 
-/// `/dev/kvm`, opened and checked.
+/// `/dev/kvm`, opened and checked. One for all machines of a template; any thread may use it.
 struct KVMDevice: ~Copyable, Sendable {
   let descriptor: FileDescriptor
   let runSize: Int
@@ -12,10 +12,11 @@ struct KVMDevice: ~Copyable, Sendable {
   let canDenyMSRs: Bool
 
   init(path: String = "/dev/kvm") throws(MachineError) {
-    let result = unsafe nub_kvm_open(path)
+    let result = unsafe KVMAccess.duplicate() ?? nub_kvm_open(path)
     guard result >= 0 else { throw KVMDevice.unavailable(path, -result) }
     let descriptor = try FileDescriptor(result, "open(\(path))")
     let version = nub_kvm_api_version(descriptor.number)
+    guard version >= 0 else { throw KVMDevice.unavailable(path, -version) }
     guard version == KVM_API_VERSION else {
       throw MachineError(
         .kvmUnavailable, "KVM speaks API version \(version); nub needs 12, as every Linux since 2.6.22 has")
@@ -45,6 +46,7 @@ struct KVMDevice: ~Copyable, Sendable {
       case EACCES, EPERM: "permission is missing: add the user to the group kvm, or run as root"
       case ENODEV, ENXIO:
         "the kvm module is loaded but has no hardware to use: enable virtualisation in the firmware"
+      case ENOTTY: "it is a device, but not KVM's"
       default: "opening it failed"
       }
     return MachineError(.kvmUnavailable, "\(path) cannot be used: \(remedy)", cause: Errno(number))

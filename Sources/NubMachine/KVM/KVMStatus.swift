@@ -5,7 +5,9 @@ import Glibc
 public struct KVMStatus: Sendable {
   /// One capability of this KVM that nub asks about.
   public struct Capability: Sendable, Equatable {
+    /// As in the kernel's headers.
     public var name: String
+    /// What KVM_CHECK_EXTENSION answered.
     public var isPresent: Bool
     /// False for one that nub does without where it is missing.
     public var isRequired: Bool
@@ -22,6 +24,7 @@ public struct KVMStatus: Sendable {
   /// Making and starting one sandbox of the built-in image, nanoseconds.
   public var creationNanoseconds: UInt64?
 
+  /// True where a guest has run.
   public var isUsable: Bool { problem == nil }
 
   /// One line for a console.
@@ -37,6 +40,7 @@ public struct KVMStatus: Sendable {
     var status = KVMStatus(hypervisor: hypervisorName())
     do throws(MachineError) {
       status.capabilities = try KVMDevice.capabilities(path: path)
+      _ = try KVMDevice(path: path)
       let template = try SandboxTemplate(kvm: try GuestImage.builtIn())
       let start = monotonicNanoseconds()
       var sandbox = try template.makeSandbox()

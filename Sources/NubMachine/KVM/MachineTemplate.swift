@@ -8,9 +8,9 @@ import Synchronization
 /// sealed memory file with descriptor tables, stubs, page tables and the image's code and constants.
 ///
 /// A sandbox maps that file read-only, so its creation copies none of it and a thousand sandboxes hold it once.
-public final class MachineTemplate: Sendable {
-  public let image: GuestImage
-  public let configuration: SandboxConfiguration
+final class MachineTemplate: Sendable {
+  let image: GuestImage
+  let configuration: SandboxConfiguration
   let space: AddressSpace
   let device: KVMDevice
   let pageTableRoot: UInt64
@@ -23,7 +23,7 @@ public final class MachineTemplate: Sendable {
 
   /// - Parameter interruptSignal: the signal that interrupts a running vCPU; nil takes the first real-time signal that
   ///   the application does not handle.
-  public init(
+  init(
     image: GuestImage, configuration: SandboxConfiguration = SandboxConfiguration(),
     interruptSignal: Int32? = nil
   ) throws(MachineError) {

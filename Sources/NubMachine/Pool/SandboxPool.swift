@@ -6,6 +6,7 @@ public import Logging
 /// sandbox in which a tenant's calls have run goes back to the same tenant as it is, and to another only after a
 /// restore that succeeded. Any thread may take and give.
 public final class SandboxPool: Sendable {
+  /// The pool at one moment, and what it has done since it was made.
   public struct Statistics: Sendable, Equatable {
     /// Ready, nobody's.
     public var warm = 0
@@ -15,10 +16,13 @@ public final class SandboxPool: Sendable {
     public var taken = 0
     /// Being made or restored.
     public var pending = 0
+    /// Made since the pool was.
     public var created: UInt64 = 0
+    /// Restored, so that somebody else could have them.
     public var restored: UInt64 = 0
     /// Dropped because they were out of service.
     public var replaced: UInt64 = 0
+    /// Attempts to make one that failed.
     public var failures: UInt64 = 0
     /// Why the last attempt to make one failed; nil since one succeeded.
     public var lastFailure: MachineError?
@@ -91,6 +95,7 @@ public final class SandboxPool: Sendable {
   /// made, or the next attempt is due, or the pool has been closed; at the latest after `limit`.
   public func waitForChange(atMost limit: Duration) { core.waitForChange(atMost: limit) }
 
+  /// The pool now. Costs its lock.
   public var statistics: Statistics { core.statistics }
 
   /// Stops making sandboxes, ends every wait, and drops those that nobody has; those that are out are dropped when they come back.

@@ -3,10 +3,13 @@ import NubABI
 
 /// What a guest says about itself at start-up and as function 5, checked.
 public struct BootInfo: Sendable, Equatable {
+  /// Functions that it has, nub's own among them.
   public var functionCount: UInt32
   /// Where the guest keeps its directory of caps.
   public var directoryAddress: UInt64
+  /// Entries of the directory, a power of two.
   public var directoryCapacity: UInt32
+  /// Address and bytes of its heap.
   public var heapBase: UInt64
   public var heapSize: UInt64
 

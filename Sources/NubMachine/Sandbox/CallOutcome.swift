@@ -2,12 +2,14 @@ import CNubGuest
 
 /// One call for a batch.
 @unsafe public struct GuestCall {
+  /// The function's id.
   public var function: UInt32
   /// Valid until the batch has run.
   public var payload: UnsafeRawBufferPointer
   /// How long the function may run; nil for as long as it likes.
   public var deadline: Duration?
 
+  /// - Parameter payload: borrowed until the batch has run.
   public init(function: UInt32, payload: UnsafeRawBufferPointer, deadline: Duration? = nil) {
     unsafe self.function = function
     unsafe self.payload = unsafe payload
@@ -17,6 +19,7 @@ import CNubGuest
 
 /// How one call of a batch ended.
 public enum CallOutcome: Sendable {
+  /// The function's result.
   case returned([UInt8])
   /// The function's own error. See ``GuestStatus`` for the statuses that nub itself gives.
   case guestError(status: UInt32, detail: [UInt8])
@@ -28,14 +31,22 @@ public enum CallOutcome: Sendable {
 
 /// Statuses that nub's own code in the guest answers with.
 public enum GuestStatus {
+  /// From here on statuses are nub's.
   public static let firstReserved = NUB_STATUS_FIRST_RESERVED
+  /// The image has no function with this id.
   public static let unknownFunction = NUB_STATUS_UNKNOWN_FUNCTION
   /// The detail is n × 32-byte hashes.
   public static let capMissing = NUB_STATUS_CAP_MISSING
+  /// A cap of another kind than the function wants, or none.
   public static let capInvalid = NUB_STATUS_CAP_INVALID
+  /// Over ``SandboxConfiguration/maximumResult``.
   public static let resultTooLarge = NUB_STATUS_RESULT_TOO_LARGE
+  /// The guest's heap does not suffice.
   public static let outOfMemory = NUB_STATUS_OUT_OF_MEMORY
+  /// Not what the function takes.
   public static let badPayload = NUB_STATUS_BAD_PAYLOAD
+  /// A host function failed; the detail is what it said.
   public static let host = NUB_STATUS_HOST
+  /// Not on this engine.
   public static let unsupported = NUB_STATUS_UNSUPPORTED
 }

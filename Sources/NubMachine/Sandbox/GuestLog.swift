@@ -7,10 +7,17 @@ struct GuestLog: Sendable {
   static let burst: Double = 200
   static let perSecond: Double = 50
 
+  /// How often it is said that records were dropped, nanoseconds.
+  private static let reportInterval: UInt64 = 1_000_000_000
+
   private var tokens = GuestLog.burst
   private var refilled: UInt64 = 0
+  /// Dropped and not reported yet: for want of a token here, for want of room in the guest.
   private var suppressed: UInt64 = 0
+  private var missed: UInt64 = 0
+  /// The guest's own count of the latter at the last look.
   private var droppedByGuest: UInt64 = 0
+  private var reported: UInt64 = 0
 
   static func number(of level: Logger.Level) -> UInt32 {
     UInt32(Logger.Level.allCases.firstIndex(of: level) ?? 2)
@@ -19,7 +26,9 @@ struct GuestLog: Sendable {
   /// Reads what the guest wrote since the last exit and counts `log_drained` up, so that the guest starts afresh.
   mutating func drain(_ areas: SharedAreas, sandbox: UInt64, to logger: Logger) {
     var reader = unsafe GuestLogReader(areas.log)
-    guard !reader.isEmpty || reader.dropped != droppedByGuest else { return }
+    guard !reader.isEmpty || reader.dropped != droppedByGuest || suppressed != 0 || missed != 0 else {
+      return
+    }
     while let record = unsafe reader.next(in: areas.log) {
       guard takeToken() else {
         suppressed += 1
@@ -32,20 +41,23 @@ struct GuestLog: Sendable {
           "sandbox": "\(sandbox)", "guest_source": "\(unsafe GuestLogReader.text(areas.log, record.source))",
         ], source: "guest")
     }
-    report(dropped: reader.dropped, sandbox: sandbox, to: logger)
+    missed &+= reader.dropped &- droppedByGuest
+    droppedByGuest = reader.dropped
+    report(sandbox, to: logger)
     unsafe areas.host.pointee.log_drained &+= 1
     // The guest resets the length before its next record; doing it here as well makes an idle guest's area read as empty.
     unsafe areas.log.storeBytes(of: 0, as: UInt64.self)
   }
 
-  private mutating func report(dropped: UInt64, sandbox: UInt64, to logger: Logger) {
-    let fresh = dropped &- droppedByGuest
-    droppedByGuest = dropped
-    guard fresh &+ suppressed > 0, takeToken() else { return }
+  private mutating func report(_ sandbox: UInt64, to logger: Logger) {
+    guard missed != 0 || suppressed != 0 else { return }
+    let now = monotonicNanoseconds()
+    guard reported == 0 || now - reported >= GuestLog.reportInterval else { return }
+    reported = now
     logger.warning(
       "guest log records were dropped",
-      metadata: ["sandbox": "\(sandbox)", "by_guest": "\(fresh)", "by_rate_limit": "\(suppressed)"])
-    suppressed = 0
+      metadata: ["sandbox": "\(sandbox)", "by_guest": "\(missed)", "by_rate_limit": "\(suppressed)"])
+    (missed, suppressed) = (0, 0)
   }
 
   private mutating func takeToken() -> Bool {

@@ -53,21 +53,8 @@ struct GuestLogReader {
       message: message..<(message + messageLength))
   }
 
-  /// A part of a record as text that cannot forge anything where it is shown: control characters would begin lines and
-  /// steer terminals, and marks of direction would turn the text around them.
+  /// A part of a record, see ``GuestText``.
   static func text(_ area: UnsafeMutableRawBufferPointer, _ range: Range<Int>) -> String {
-    let bytes = unsafe UnsafeRawBufferPointer(rebasing: area[range])
-    // Nearly every record is plain ASCII, which needs one pass.
-    if unsafe bytes.allSatisfy({ $0 >= 32 && $0 < 127 }) {
-      return unsafe String(decoding: bytes, as: UTF8.self)
-    }
-    var text = ""
-    for scalar in unsafe String(decoding: bytes, as: UTF8.self).unicodeScalars {
-      switch scalar.value {
-      case 0..<32, 127..<160, 0x2028...0x202e, 0x2066...0x2069: text.unicodeScalars.append(" ")
-      default: text.unicodeScalars.append(scalar)
-      }
-    }
-    return text
+    unsafe GuestText.plain(UnsafeRawBufferPointer(rebasing: area[range]))
   }
 }

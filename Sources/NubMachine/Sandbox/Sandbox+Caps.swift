@@ -3,6 +3,26 @@ import NubABI
 public import NubCap
 
 extension Sandbox {
+  /// Ships a cap to the guest, which decodes, hashes and files it. Returns the hash that the guest computed.
+  /// - Throws: ``MachineError/Code/capInvalid`` for a cap that has no wire form (a page that is not loaded, an unresolved
+  ///   reference) or breaks a rule of the format; nothing has been sent then.
+  public mutating func putCap(_ cap: Cap) throws(MachineError) -> CapHash { try putCap(wireForm(of: cap)) }
+
+  /// Puts a cap whose hash is known, unless the guest's directory already has it. See ``putCap(hash:wire:)``.
+  @discardableResult
+  public mutating func putCap(hash: CapHash, cap: Cap) throws(MachineError) -> Bool {
+    if try directoryContains(hash) { return false }
+    return try putCap(hash: hash, wire: wireForm(of: cap))
+  }
+
+  private func wireForm(of cap: Cap) throws(MachineError) -> [UInt8] {
+    do throws(CapError) {
+      return try cap.encoded()
+    } catch {
+      throw MachineError(.capInvalid, "the cap cannot be sent: \(error)")
+    }
+  }
+
   /// Ships a cap's wire form to the guest, which decodes, hashes and files it. Returns the hash that the guest computed.
   public mutating func putCap(_ wire: [UInt8]) throws(MachineError) -> CapHash {
     let answer = try call(FunctionID.putCap, wire)

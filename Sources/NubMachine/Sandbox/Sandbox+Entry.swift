@@ -19,6 +19,14 @@ struct EntryState {
 
   /// Results that have been read and handed on.
   var delivered: Int { results.count }
+
+  /// The host sees which call runs. Where that is another one than at the last look, it began some time since, and gets
+  /// the benefit of the doubt.
+  mutating func noteRunningCall(at now: UInt64) {
+    guard delivered != callSeenIndex || callSeen == 0 else { return }
+    callSeen = now
+    callSeenIndex = delivered
+  }
 }
 
 extension Sandbox {
@@ -43,11 +51,11 @@ extension Sandbox {
       }
       return state.error
     }
-    let asked = handle.end()
+    handle.end()
     handle.refuseDumpRequests()
     log.drain(areas, sandbox: id, to: template.logger)
     releaseLargeAreas(resultHighWater: state.results.highWater)
-    if state.error == nil, !state.isDone { state.error = cancellation(asked) }
+    if state.error == nil, !state.isDone { state.error = cancellation }
     if let error = state.error { recordCrash(error) }
     state.observation.end(state.error)
     return (state.delivered, state.error)
@@ -83,10 +91,10 @@ extension Sandbox {
     scheduleLook(batch, &state, now: nil)
     while true {
       let asked = handle.current()
-      if asked.has(.cancel) || asked.has(.expired) {
+      if asked.has(.cancel) {
         collect(batch, &state, deliver)
         guard state.error == nil, state.delivered == batch.count else {
-          state.error = state.error ?? cancellation(asked)
+          state.error = state.error ?? cancellation
           return
         }
         // The last result was out before the kill: the batch has ended by itself, and what is finished does not become
@@ -97,7 +105,7 @@ extension Sandbox {
       }
       if asked.has(.tick) {
         handle.clearTick()
-        serveDumpRequests()
+        serveDumpRequests(&state)
         if let debugTarget, debugTarget.stopIsWanted {
           state.error = outcome(debugTarget.interrupted(), &state)
         }
@@ -137,14 +145,14 @@ extension Sandbox {
   ) {
     let deadline = batch.deadline(0)
     let began = deadline == nil ? 0 : monotonicNanoseconds()
+    state.callSeen = began
+    let lateError = lateness(deadline ?? 0)
     withoutActuallyEscaping(deliver) { deliver in
       let judge: Deliver = { index, outcome, microseconds in
         guard let deadline, monotonicNanoseconds() &- began >= deadline else {
           return deliver(index, outcome, microseconds)
         }
-        let late = MachineError(
-          .deadlineExceeded, "the call ran longer than its deadline of \(deadline / 1_000_000) ms")
-        deliver(index, .failed(late), microseconds)
+        deliver(index, .failed(lateError), microseconds)
       }
       unsafe withUnsafeMutablePointer(to: &self) { sandbox in
         unsafe withUnsafeMutablePointer(to: &state) { state in
@@ -166,6 +174,9 @@ extension Sandbox {
   ) {
     collect(batch, &state, deliver)
     guard state.error == nil else { return }
+    // The guest rings when it is done with what it had to write, so its log may be emptied; a call that makes many host
+    // calls loses no records.
+    log.drain(areas, sandbox: id, to: template.logger)
     switch reason {
     case NUB_DOORBELL_BATCH_DONE:
       guard state.delivered == batch.count else {
@@ -184,7 +195,7 @@ extension Sandbox {
       }
       unsafe areas.host.pointee.drained = UInt32(state.delivered)
     case NUB_DOORBELL_HOST_CALL:
-      answerHostCall(&state)
+      answerHostCall(batch, &state)
     case NUB_DOORBELL_ABORT:
       state.error = abort()
     default:
@@ -236,15 +247,10 @@ extension Sandbox {
     collect(batch, &state, deliver)
     guard state.error == nil else { return }
     let now = monotonicNanoseconds()
-    // The running call began some time since the last look; it gets the benefit of the doubt.
-    if state.delivered != state.callSeenIndex || state.callSeen == 0 {
-      state.callSeen = now
-      state.callSeenIndex = state.delivered
-    }
+    state.noteRunningCall(at: now)
     let running = now &- state.callSeen
     if let deadline = batch.deadline(state.delivered), running >= deadline {
-      state.error = MachineError(
-        .deadlineExceeded, "the call ran longer than its deadline of \(deadline / 1_000_000) ms")
+      state.error = lateness(deadline)
       return
     }
     if state.delivered == batch.count, running >= Sandbox.finishNanoseconds {
@@ -257,10 +263,11 @@ extension Sandbox {
 
   // MARK: Ends
 
-  private func cancellation(_ asked: InterruptState) -> MachineError {
-    asked.has(.expired)
-      ? MachineError(.deadlineExceeded, "the call ran longer than its deadline")
-      : MachineError(.cancelled, "the call was interrupted")
+  private var cancellation: MachineError { MachineError(.cancelled, "the call was interrupted") }
+
+  func lateness(_ deadline: UInt64) -> MachineError {
+    MachineError(
+      .deadlineExceeded, "the call ran longer than its deadline of \(deadline / 1_000_000) ms")
   }
 
   private func fault(_ exception: ProcessorException?, vector: Int) -> MachineError {
@@ -275,7 +282,7 @@ extension Sandbox {
     let code = unsafe areas.control.pointee.abort_code
     let length = unsafe min(Int(areas.control.pointee.abort_length), Int(NUB_ABORT_MESSAGE_MAX))
     let text = unsafe withUnsafeBytes(of: &areas.control.pointee.abort_message) { bytes in
-      unsafe String(decoding: bytes.prefix(length), as: UTF8.self)
+      unsafe GuestText.plain(UnsafeRawBufferPointer(rebasing: bytes.prefix(length)))
     }
     unsafe areas.control.pointee.abort_length = 0
     return MachineError(.abort(code: code), "the guest aborted with code \(code): \(text)")

@@ -2,7 +2,7 @@ import CNubABI
 
 extension Sandbox {
   /// Runs the host function that the guest asks for and puts the answer into the response area.
-  mutating func answerHostCall(_ state: inout EntryState) {
+  mutating func answerHostCall(_ batch: Batch, _ state: inout EntryState) {
     let function = unsafe areas.control.pointee.host_call_function
     let address = unsafe areas.control.pointee.host_call_argument
     let length = unsafe areas.control.pointee.host_call_length
@@ -13,12 +13,14 @@ extension Sandbox {
         .protocolViolation, "the argument of host function \(function) lies outside the guest's memory")
       return
     }
-    let call = HostCall(argument: argument, sandbox: id, context: context, handle: handle)
+    let call = HostCall(
+      argument: argument, sandbox: id, context: context, handle: handle,
+      deadline: runningCallsEnd(batch, &state))
     var (status, answer): (UInt32, [UInt8]) = (HostError.failed, [])
-    let name = template.hostFunctions.name(of: function)
+    let name = hostFunctions.name(of: function)
     let began = template.metrics.isEnabled ? monotonicNanoseconds() : 0
     template.spans.hostFunction(name) {
-      (status, answer) = template.hostFunctions.call(function, call)
+      (status, answer) = hostFunctions.call(function, call)
       return status
     }
     if began != 0 {
@@ -34,6 +36,17 @@ extension Sandbox {
     responseHighWater = max(responseHighWater, answer.count)
     unsafe areas.host.pointee.host_call_status = status
     unsafe areas.host.pointee.host_call_length = UInt64(answer.count)
+    if case .machine = body, call.timeLeft == .zero {
+      state.error = lateness(batch.deadline(state.delivered) ?? 0)
+    }
+  }
+
+  /// When the running call is late, monotonic nanoseconds; nil for never.
+  private func runningCallsEnd(_ batch: Batch, _ state: inout EntryState) -> UInt64? {
+    guard let deadline = batch.deadline(state.delivered) else { return nil }
+    state.noteRunningCall(at: monotonicNanoseconds())
+    let (end, overflow) = state.callSeen.addingReportingOverflow(deadline)
+    return overflow ? nil : end
   }
 
   /// Copies bytes that a guest address points to. Nil where ring 3 could not read all of them itself.

@@ -81,7 +81,7 @@ extension Sandbox {
       guard let pristine else { throw MachineError(.poisoned, "the sandbox never started") }
       debugTarget?.willUse()
       defer { debugTarget?.didUse() }
-      debugTarget?.undoCodeWrites()
+      debugTarget?.undoWrites()
       do throws(MachineError) {
         try pristine.restore(machine)
       } catch {
@@ -93,6 +93,7 @@ extension Sandbox {
       try readBootInfo()
     }
     clearHostArea()
+    hostFunctions = template.hostFunctions
     log = GuestLog()
     poison = nil
     template.metrics.sandboxRestored()

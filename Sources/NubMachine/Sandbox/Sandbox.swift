@@ -17,9 +17,13 @@ public struct Sandbox: ~Copyable, @unchecked Sendable {
 
   /// Unique in this process, never used twice.
   public let id: UInt64
+  /// What it was made from.
   public let template: SandboxTemplate
   /// Handed to host functions with every call. For the owner's own use.
   public var context: (any Sendable)?
+  /// What its guest may call: the template's functions, to which the owner may add, before the first call or later. A
+  /// restore leaves the template's.
+  public var hostFunctions: HostFunctions
   /// Where dumps of this sandbox go when its guest faults or aborts, see ``SandboxConfiguration/crashDumps``. The owner may
   /// turn them off, or name another place.
   public var crashDumps: CrashDumpConfiguration?
@@ -77,6 +81,7 @@ public struct Sandbox: ~Copyable, @unchecked Sendable {
     }
     self.template = template
     census = SandboxCensus(template.metrics)
+    hostFunctions = template.hostFunctions
     crashDumps = template.configuration.crashDumps
     self.body = body
     self.areas = areas
@@ -91,6 +96,7 @@ public struct Sandbox: ~Copyable, @unchecked Sendable {
   /// True while no call has run in it since it was started or restored.
   public var isPristine: Bool { sequence == 0 }
 
+  /// Where its guest's code runs.
   public var engine: Engine { template.engine }
 
   /// Interrupts this sandbox's calls from any thread.

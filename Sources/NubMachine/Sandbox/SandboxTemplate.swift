@@ -16,14 +16,18 @@ public final class SandboxTemplate: Sendable {
   }
 
   let kind: Kind
+  /// Sizes and limits of its sandboxes.
   public let configuration: SandboxConfiguration
+  /// What guests may call in each of them, see ``Sandbox/hostFunctions``.
   public let hostFunctions: HostFunctions
+  /// Where guests' log records and the machine's own go.
   public let logger: Logger
   /// What the image offers, sorted by id.
   public let functions: [GuestImage.Function]
   let metrics = MachineMetrics.current
   let spans = GuestSpan()
 
+  /// Where guest code runs.
   public var engine: Engine {
     switch kind {
     case .kvm: .kvm
@@ -32,7 +36,10 @@ public final class SandboxTemplate: Sendable {
   }
 
   /// Sandboxes in KVM virtual machines.
-  /// - Throws: ``MachineError/Code/kvmUnavailable`` with the cause and the remedy where there is no usable KVM.
+  /// - Parameter interruptSignal: the signal that interrupts vCPUs, one for a process; nil for the first real-time signal
+  ///   that the application does not handle.
+  /// - Throws: ``MachineError/Code/configurationInvalid`` for a value that is absurd or a signal that is taken,
+  ///   ``MachineError/Code/kvmUnavailable`` with the cause and the remedy where there is no usable KVM.
   public init(
     kvm image: GuestImage, configuration: SandboxConfiguration = SandboxConfiguration(),
     hostFunctions: HostFunctions = HostFunctions(), logger: Logger = Logger(label: "nub.machine"),

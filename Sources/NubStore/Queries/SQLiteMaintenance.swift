@@ -82,7 +82,7 @@ public final class SQLiteMaintenance: StoreMaintenance {
     }
   }
 
-  /// A request goes back into the journal, owned by nobody, in the same transaction in which its result goes.
+  /// Requests go back into the journal, owned by nobody, each in the same transaction in which its result goes.
   private func retry(_ jobs: [Int64], dryRun: Bool) throws(StoreError) -> (retried: Int, withoutRequest: Int)
   {
     if dryRun {
@@ -90,23 +90,40 @@ public final class SQLiteMaintenance: StoreMaintenance {
       return (retried, jobs.count - retried)
     }
     var retried = 0
-    try write(durable: true) { (writing, connection) throws(StoreError) in
-      let enter = try Statement(
-        connection,
-        """
-        INSERT INTO journal(batch, worker, attempts, count, jobs)
-        SELECT coalesce((SELECT max(batch) FROM journal WHERE batch < 4294967296), 0) + 1, NULL, 0, 1, r.request
-        FROM requests r JOIN jobs j ON j.seq = r.seq WHERE r.seq = ?1
-        """)
-      for seq in jobs {
-        enter.bind(1, seq)
-        try enter.run()
-        guard sqlite3_changes(connection.handle) == 1 else { continue }
-        try writing.statements.removeJob(seq)
-        retried += 1
+    var rest = jobs[...]
+    while !rest.isEmpty {
+      let slice = rest
+      let done = try write(durable: true) { (writing, connection) throws(StoreError) in
+        try retrySlice(slice, writing.statements, connection)
       }
+      rest = rest.dropFirst(done.looked)
+      retried += done.retried
     }
     return (retried, jobs.count - retried)
+  }
+
+  private func retrySlice(
+    _ jobs: ArraySlice<Int64>, _ statements: RetentionStatements, _ connection: borrowing Connection
+  ) throws(StoreError) -> (looked: Int, retried: Int) {
+    let deadline = ContinuousClock.now + Self.sliceTime
+    var (looked, retried) = (0, 0)
+    let enter = try Statement(
+      connection,
+      """
+      INSERT INTO journal(batch, worker, attempts, count, jobs)
+      SELECT coalesce((SELECT max(batch) FROM journal WHERE batch < 4294967296), 0) + 1, NULL, 0, 1, r.request
+      FROM requests r JOIN jobs j ON j.seq = r.seq WHERE r.seq = ?1
+      """)
+    for seq in jobs {
+      if looked > 0, ContinuousClock.now >= deadline { break }
+      looked += 1
+      enter.bind(1, seq)
+      try enter.run()
+      guard sqlite3_changes(connection.handle) == 1 else { continue }
+      try statements.removeJob(seq)
+      retried += 1
+    }
+    return (looked, retried)
   }
 
   private func forEachSlice(

@@ -4,7 +4,14 @@ public import NubCap
 
 extension SQLiteQueries {
   private static var columns: String {
-    "c.cap, c.hash, c.kind, c.size, c.puts, c.skips, c.first_put_ms, c.last_used_ms"
+    "c.cap, c.hash, c.kind, c.size, c.puts, c.skips, c.first_put_ms, c.last_used_ms, \(isIncomplete)"
+  }
+
+  private static var isIncomplete: String {
+    """
+    EXISTS (SELECT 1 FROM cap_refs r
+      WHERE r.parent = c.cap AND NOT EXISTS (SELECT 1 FROM caps k WHERE k.hash = r.child_hash))
+    """
   }
 
   public func caps(
@@ -33,6 +40,7 @@ extension SQLiteQueries {
       conditions.append("c.last_used_ms < ?")
       arguments.append(limit)
     }
+    if filter.onlyIncomplete { conditions.append(Self.isIncomplete) }
     let sql =
       "SELECT \(Self.columns) FROM caps c WHERE \(conditions.joined(separator: " AND ")) ORDER BY c.cap DESC LIMIT ?"
     let deadline = ContinuousClock.now + budget
@@ -44,7 +52,7 @@ extension SQLiteQueries {
       var rows: [CapRow] = []
       var high = min(last + 1, cursor?.position ?? last + 1)
       while high > first {
-        let low = max(first, high - 4_096)
+        let low = max(first, high - 1_024)
         let window = StatementArguments([low, high] + arguments) + [limit - rows.count]
         rows += try Row.fetchAll(statement, arguments: window).map(CapRow.init)
         high = low
@@ -98,16 +106,17 @@ extension SQLiteQueries {
       let rows = try Row.fetchCursor(
         db,
         sql: """
-          SELECT c.cap, c.hash, c.size, b.wire FROM caps c LEFT JOIN cap_bodies b ON b.cap = c.cap
-          WHERE c.cap > ? ORDER BY c.cap
+          SELECT c.cap, c.hash, c.kind, c.size, b.wire, (SELECT count(*) FROM cap_refs r WHERE r.parent = c.cap)
+          FROM caps c LEFT JOIN cap_bodies b ON b.cap = c.cap WHERE c.cap > ? ORDER BY c.cap
           """, arguments: [cursor?.position ?? 0])
       while let row = try rows.next() {
         let name: Data = row[1]
-        let wire: Data? = row[3]
+        let wire: Data? = row[4]
         let hash = CapHash(Array(name)) ?? .zero
         outcome.checked += 1
         outcome.checkedBytes += Int64(wire?.count ?? 0)
-        if wire.flatMap({ CapHash(ofWire: Array($0)) }) != hash { outcome.damaged.append(hash) }
+        let facts = CapFacts(hash: hash, kind: row[2], size: row[3], references: row[5])
+        if wire.flatMap({ CapFacts(ofWire: Array($0)) }) != facts { outcome.damaged.append(hash) }
         if outcome.checkedBytes >= bytes {
           outcome.next = PageCursor(position: row[0])
           break
@@ -118,11 +127,22 @@ extension SQLiteQueries {
   }
 }
 
-extension CapHash {
-  /// The hash of the cap whose wire form this is; nil if it is none.
+/// What a cap's row says of its bytes.
+private struct CapFacts: Equatable {
+  var hash: CapHash
+  var kind: Int64
+  var size: Int64
+  /// Different caps that it refers to.
+  var references: Int64
+}
+
+extension CapFacts {
+  /// What the bytes say themselves; nil if they are no cap.
   init?(ofWire wire: [UInt8]) {
     guard let view = try? CapView(validating: wire.span.bytes) else { return nil }
-    self = view.hashTreeRoot()
+    self.init(
+      hash: view.hashTreeRoot(), kind: Int64(view.kind.rawValue), size: Int64(wire.count),
+      references: Int64(Set(view.references).count))
   }
 }
 
@@ -130,6 +150,7 @@ extension CapRow {
   init(_ row: Row) {
     self.init(
       cap: row[0], hash: Hex.text(row[1] as Data), kind: Names.word(row[2], in: Names.capKinds), size: row[3],
-      puts: row[4], skips: row[5], firstPutMilliseconds: row[6], lastUsedMilliseconds: row[7])
+      puts: row[4], skips: row[5], isIncomplete: row[8], firstPutMilliseconds: row[6],
+      lastUsedMilliseconds: row[7])
   }
 }

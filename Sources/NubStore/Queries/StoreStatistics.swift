@@ -46,6 +46,8 @@ public struct CapFilter: Sendable {
   public var tenant: String?
   /// Not used since this Unix time in milliseconds.
   public var unusedSince: Int64?
+  /// That refer to a cap which the store does not have.
+  public var onlyIncomplete = false
 
   public init() {}
 }
@@ -60,6 +62,8 @@ public struct CapRow: Sendable, Codable, Equatable {
   public var size: Int64
   public var puts: Int64
   public var skips: Int64
+  /// Whether it refers to a cap that the store does not have.
+  public var isIncomplete: Bool
   /// Unix time.
   public var firstPutMilliseconds: Int64
   /// Unix time.

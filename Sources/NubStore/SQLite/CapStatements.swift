@@ -18,6 +18,7 @@ final class CapStatements {
   private let inherit: Statement
   private let viewers: Statement
   private let descend: Statement
+  private let countMissing: Statement
 
   init(_ connection: borrowing Connection) throws(StoreError) {
     find = try Statement(connection, "SELECT cap FROM caps WHERE hash = ?1")
@@ -55,25 +56,40 @@ final class CapStatements {
       )
       INSERT OR IGNORE INTO cap_tenants(cap, tenant) SELECT cap, ?2 FROM below
       """)
+    countMissing = try Statement(
+      connection,
+      """
+      SELECT count(*) FROM cap_refs r
+      WHERE r.parent = ?1 AND NOT EXISTS (SELECT 1 FROM caps c WHERE c.hash = r.child_hash)
+      """)
   }
 
-  func file(_ new: NewCap, _ connection: borrowing Connection) throws(StoreError) {
+  /// - Returns: the cap's number in this store.
+  func file(_ new: NewCap, _ connection: borrowing Connection) throws(StoreError) -> Int64 {
     let hash = new.hash
-    try hash.withUnsafeBytes { (hash) throws(StoreError) in
+    return try hash.withUnsafeBytes { (hash) throws(StoreError) -> Int64 in
       if let cap = try existing(hash) {
         countPut.bind(1, cap)
         try countPut.run()
         if try reveal(cap, to: new.tenant, connection) { try descend(from: cap, for: new.tenant) }
-        return
+        return cap
       }
       let cap = try add(new, hash, connection)
       _ = try reveal(cap, to: new.tenant, connection)
       inherit.bind(1, cap)
       inherit.bind(2, blob: hash)
       try inherit.run()
-      guard !new.references.isEmpty else { return }
+      guard !new.references.isEmpty else { return cap }
       for tenant in try viewers(of: cap) { try descend(from: cap, for: tenant) }
+      return cap
     }
+  }
+
+  /// How many of the caps that this one refers to are not here.
+  func missingReferences(of cap: Int64) throws(StoreError) -> Int {
+    countMissing.bind(1, cap)
+    defer { countMissing.reset() }
+    return try countMissing.step() ? Int(countMissing.int64(0)) : 0
   }
 
   func count(_ use: CapUse) throws(StoreError) {

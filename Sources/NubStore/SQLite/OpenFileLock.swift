@@ -14,6 +14,8 @@ struct OpenFileLock: ~Copyable {
   init(path: String) throws(StoreError) {
     let opened = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
     guard opened >= 0 else { throw StoreError(opening: path, errno: errno) }
+    // Of a file that somebody else made only its owner may change the mode: then it stays as it is.
+    fchmod(opened, 0o600)
     descriptor = opened
     self.path = path
   }

@@ -32,7 +32,9 @@ final class SQLiteReader: StoreReader {
     workerByID = try Statement(connection, "SELECT name FROM workers WHERE worker = ?1")
     capVisible = try Statement(
       connection,
-      "SELECT 1 FROM caps c JOIN cap_tenants t ON t.cap = c.cap AND t.tenant = ?2 WHERE c.hash = ?1")
+      """
+      SELECT c.last_used_ms FROM caps c JOIN cap_tenants t ON t.cap = c.cap AND t.tenant = ?2 WHERE c.hash = ?1
+      """)
     capWire = try Statement(
       connection,
       """
@@ -111,24 +113,31 @@ final class SQLiteReader: StoreReader {
   // MARK: Caps
 
   func hasCap(_ hash: CapHash, tenant: TenantID) throws(StoreError) -> Bool {
-    try hash.withUnsafeBytes { (bytes) throws(StoreError) in try isVisible(bytes, tenant) }
+    try lastUse(ofCap: hash, tenant: tenant) != nil
+  }
+
+  func lastUse(ofCap hash: CapHash, tenant: TenantID) throws(StoreError) -> Int64? {
+    try hash.withUnsafeBytes { (bytes) throws(StoreError) in try lastUse(bytes, tenant) }
   }
 
   func missingCaps(
-    _ hashes: UnsafeRawBufferPointer, tenant: TenantID, _ missing: (Int) -> Void
+    _ hashes: UnsafeRawBufferPointer, tenant: TenantID, usedSince time: Int64, _ missing: (Int) -> Void
   ) throws(StoreError) {
     for index in 0..<hashes.count / CapHash.byteCount {
       let start = index * CapHash.byteCount
       let hash = UnsafeRawBufferPointer(rebasing: hashes[start..<start + CapHash.byteCount])
-      if try !isVisible(hash, tenant) { missing(index) }
+      guard let last = try lastUse(hash, tenant), last >= time else {
+        missing(index)
+        continue
+      }
     }
   }
 
-  private func isVisible(_ hash: UnsafeRawBufferPointer, _ tenant: TenantID) throws(StoreError) -> Bool {
+  private func lastUse(_ hash: UnsafeRawBufferPointer, _ tenant: TenantID) throws(StoreError) -> Int64? {
     capVisible.bind(1, blob: hash)
     capVisible.bind(2, tenant.rawValue)
     defer { capVisible.reset() }
-    return try capVisible.step()
+    return try capVisible.step() ? capVisible.int64(0) : nil
   }
 
   func cap(

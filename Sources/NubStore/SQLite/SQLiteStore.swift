@@ -1,3 +1,4 @@
+internal import CNubSQLite
 internal import Synchronization
 
 /// The store in one SQLite file, in WAL mode: documented, and meant to be opened with `sqlite3` by whoever has a question.
@@ -11,6 +12,10 @@ public final class SQLiteStore: Store {
   private let refusing = Atomic<Bool>(false)
   private let reason = Mutex<StoreError?>(nil)
 
+  /// The door's reader and the committer's writer would meet at that lock, for numbers that nobody asks for. If SQLite is in use
+  /// already, it goes on counting.
+  private static let countsNoMemory = nub_sqlite_no_memory_statistics()
+
   /// Opens the file, making it or bringing it up to date if need be.
   ///
   /// Throws `.newerVersion` for a file of a later program, `.corrupt` for one that is damaged, truncated or no store, and `.cannotOpen`,
@@ -18,6 +23,7 @@ public final class SQLiteStore: Store {
   public init(path: String, options: StoreOptions = StoreOptions()) throws(StoreError) {
     self.path = path
     self.options = options
+    _ = Self.countsNoMemory
     try StoreFile.prepare(path: path, options: options)
   }
 

@@ -25,6 +25,8 @@ enum StoreFile {
   private static func create(path: String) throws(StoreError) {
     let descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
     if descriptor >= 0 {
+      // A umask that takes the owner's bits, too, would make a store that the next start cannot open.
+      fchmod(descriptor, 0o600)
       close(descriptor)
     } else if errno != EEXIST {
       throw StoreError(opening: path, errno: errno)

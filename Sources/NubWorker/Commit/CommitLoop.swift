@@ -20,6 +20,8 @@ final class CommitLoop {
   private var batch = CommitBatch()
   /// The jobs of `batch.finished`, by index.
   private var recorded: [Job] = []
+  /// The jobs of `batch.caps`, by index.
+  private var filing: [Job] = []
   /// How many jobs leave each journal row with this batch.
   private var leaving: [JournalID: (batch: JournalBatch, count: Int)] = [:]
   /// What a failed commit left to be tried again.
@@ -99,11 +101,17 @@ final class CommitLoop {
     WorkerFailpoint.pass(.committing)
     batch.removeAll()
     recorded.removeAll(keepingCapacity: true)
+    filing.removeAll(keepingCapacity: true)
     leaving.removeAll(keepingCapacity: true)
     do throws(StoreError) {
       let rows = try fill(work)
       let began = Monotonic.now
-      try writer.commit(batch) { index, winner in recorded[index].winner = RecordedResult(winner) }
+      try writer.commit(batch) { index, winner in
+        recorded[index].winner = RecordedResult(winner)
+      } incomplete: { index, missing in
+        // The put has its outcome, and one cap.
+        if !filing[index].isCall { filing[index].outcome?.missingReferences = UInt32(clamping: missing) }
+      }
       metrics.committed(jobs: work.finished.count, microseconds: Monotonic.now.microseconds(since: began))
       backoff = 0
       WorkerFailpoint.pass(.committed)
@@ -114,6 +122,7 @@ final class CommitLoop {
     // The jobs' memory must not be kept by what refers to it.
     batch.removeAll()
     recorded.removeAll(keepingCapacity: true)
+    filing.removeAll(keepingCapacity: true)
   }
 
   // MARK: Building the transaction
@@ -137,8 +146,11 @@ final class CommitLoop {
     for (id, entry) in leaving where entry.batch.unfinished <= entry.count {
       batch.journalDeletions.append(id)
     }
-    for put in work.skippedPuts {
-      batch.capUses.append(CapUse(hash: put.hash, skips: 1, lastUsedMilliseconds: now))
+    // Many uses of one cap are one change of its row.
+    var skips: [CapHash: UInt32] = [:]
+    for use in work.uses { skips[use.hash, default: 0] += use.isSkippedPut ? 1 : 0 }
+    for (hash, count) in skips {
+      batch.capUses.append(CapUse(hash: hash, skips: count, lastUsedMilliseconds: now))
     }
     for cancel in work.cancels {
       batch.cancels.append(
@@ -169,6 +181,7 @@ final class CommitLoop {
 
   private func addCaps(of job: Job) throws(StoreError) {
     for filed in job.filedCaps {
+      filing.append(job)
       batch.caps.append(
         NewCap(
           hash: filed.cap.hash, kind: filed.cap.kind.rawValue, wire: .memory(job.wire(of: filed)),
@@ -177,12 +190,14 @@ final class CommitLoop {
   }
 
   private func addResult(of job: Job, _ now: Int64) throws(StoreError) {
-    guard job.isCall, job.winner == nil, let outcome = job.outcome, outcome.status.isRecorded else { return }
+    guard job.isCall, let digest = job.digest, job.winner == nil, let outcome = job.outcome,
+      outcome.status.isRecorded
+    else { return }
     let isOK = outcome.status == .ok
     batch.finished.append(
       FinishedJob(
         tenant: try tenant(job.tenantName), jobID: .memory(job.id), verb: job.verb.rawValue,
-        operand: .memory(job.operand), digest: job.digest, attempts: job.attempt,
+        operand: .memory(job.operand), digest: digest, attempts: job.attempt,
         status: outcome.status.rawValue,
         guestStatus: outcome.guestStatus, body: isOK ? .array(outcome.body) : .empty,
         message: isOK ? .empty : .array(outcome.body), engine: engine, image: image, sandbox: outcome.sandbox,
@@ -259,7 +274,7 @@ final class CommitLoop {
     all.finished.append(contentsOf: work.finished)
     all.arrived.append(contentsOf: work.arrived)
     all.suspects.append(contentsOf: work.suspects)
-    all.skippedPuts.append(contentsOf: work.skippedPuts)
+    all.uses.append(contentsOf: work.uses)
     all.cancels.append(contentsOf: work.cancels)
     return all
   }
@@ -273,7 +288,7 @@ final class CommitLoop {
     if store.refusal != nil { nextHeartbeat = now }
     if !notes.isEmpty || now >= nextHeartbeat {
       var work = Committer.Work()
-      work.skippedPuts = notes
+      work.uses = notes
       commit(work)
     }
     // The end waits for nothing that the next start can do: each attempt may take as long as a lock is waited for.
@@ -308,9 +323,11 @@ final class CommitLoop {
   }
 }
 
-/// A put that the store answered.
-struct SkippedPut: Sendable {
+/// A cap in the store that somebody had use for: it is kept for that.
+struct NotedUse: Sendable {
   var hash: CapHash
+  /// A put that the store answered.
+  var isSkippedPut = false
 }
 
 extension JobOutcome {

@@ -10,12 +10,12 @@ final class Committer: Sendable {
     var arrived: [[Job]] = []
     /// Suspected of having killed a worker: to be noted in the journal as run alone, then run.
     var suspects: [Job] = []
-    /// Puts that were answered from the store.
-    var skippedPuts: [SkippedPut] = []
+    /// Uses of caps that the store has.
+    var uses: [NotedUse] = []
     /// For other workers on the same store to see.
     var cancels: [FiledCancel] = []
 
-    var isEmpty: Bool { !isUrgent && skippedPuts.isEmpty }
+    var isEmpty: Bool { !isUrgent && uses.isEmpty }
     /// Whether someone waits for it.
     var isUrgent: Bool { !(finished.isEmpty && arrived.isEmpty && suspects.isEmpty && cancels.isEmpty) }
   }
@@ -51,9 +51,9 @@ final class Committer: Sendable {
     inbox.signal()
   }
 
-  /// Puts that were answered from the store; only counted, so nobody is woken.
-  func note(skippedPuts: [SkippedPut]) {
-    inbox.withLock { $0.work.skippedPuts.append(contentsOf: skippedPuts) }
+  /// Caps that somebody had use for; only counted, so nobody is woken.
+  func note(uses: [NotedUse]) {
+    inbox.withLock { $0.work.uses.append(contentsOf: uses) }
   }
 
   /// Lets the committer end once everything submitted so far is done.
@@ -84,10 +84,10 @@ final class Committer: Sendable {
   }
 
   /// Takes what nobody waits for.
-  func takeNotes() -> [SkippedPut] {
+  func takeNotes() -> [NotedUse] {
     inbox.withLock { inbox in
-      let notes = inbox.work.skippedPuts
-      inbox.work.skippedPuts = []
+      let notes = inbox.work.uses
+      inbox.work.uses = []
       return notes
     }
   }

@@ -17,7 +17,7 @@ final class WorkerThreads {
 
   func startWatchdog(
     _ pulses: Pulses, health: Health, patience: UInt64, longestJob: UInt64?, logger: Logger,
-    onTick: (@Sendable (Bool) -> Void)?
+    onTick: (@Sendable (Health.Report) -> Void)?
   ) throws(WorkerError) {
     let watchdog = Watchdog()
     let thread = try WorkerThread(name: "nub-watchdog") {

@@ -74,6 +74,12 @@ struct CurveGuard {
     }
   }
 
+  /// The keys whose owners' messages come in at an endpoint; nil where everybody's do.
+  func keys(for endpoint: Endpoint) -> AuthorizedKeys? {
+    guard endpoint.address.hasPrefix("tcp://"), endpoint.attachment == .bind else { return nil }
+    return authenticator?.keys
+  }
+
   var client: CurveClient? { serverKey.map { CurveClient(keys: keys, serverKey: $0) } }
 }
 

@@ -46,8 +46,8 @@ public struct WorkerConfiguration: Sendable {
   public var engine = Engine.kvm
   /// Folder for crash dumps of guests that fault; nil for none. One dump holds the memory of one tenant's guest.
   public var crashDumpPath: String?
-  /// Loopback TCP port for gdb, 0 for any free one; nil for none. For one lane only, and never in production: whoever connects
-  /// sees and changes everything in the guest.
+  /// Loopback TCP port for gdb on the first sandbox; the other lanes' sandboxes are at the ports behind it. 0 for any free ones,
+  /// nil for none. Never in production: whoever connects sees and changes everything in the guest.
   public var debuggerPort: UInt16?
   /// Path of a guest image; nil for nub's own.
   public var guestPath: String?
@@ -60,6 +60,9 @@ public struct WorkerConfiguration: Sendable {
   public var maximumJobs = 4_096
   /// Bytes that those may hold.
   public var maximumJobBytes = 256 << 20
+  /// Resident bytes of the process over which doors are closed and opened again, because libzmq bounds messages and not what is never
+  /// finished; 0: never; nil: three quarters of the machine's, or of the control group's.
+  public var maximumMemory: Int64?
   /// Largest body and largest cap in bytes.
   public var maximumBodyBytes = (16 << 20) + (64 << 10)
   /// Largest message in bytes, caps that come along with a call included.
@@ -75,8 +78,9 @@ public struct WorkerConfiguration: Sendable {
   /// How long a thread that has work may make no step before the worker counts as stuck, milliseconds; lanes may take their longest
   /// job in addition.
   public var stallMilliseconds = 30_000
-  /// Called twice a second by a thread of its own with ``Health/Report/isLive``, for a supervisor that wants to hear it.
-  public var onWatchdogTick: (@Sendable (_ isLive: Bool) -> Void)?
+  /// Called with how the worker is: twice a second by a thread of its own, and at each change of phase by the thread that makes it.
+  /// For a supervisor that wants to hear it.
+  public var onHealth: (@Sendable (Health.Report) -> Void)?
   /// How long unsent replies are still delivered after the last of them was handed to ZeroMQ, milliseconds.
   public var lingerMilliseconds = 2_000
   /// Allows TCP endpoints off loopback without encryption.
@@ -107,10 +111,13 @@ public struct WorkerConfiguration: Sendable {
     try check(!doors.isEmpty, "there is no door: nothing could reach this worker")
     try check(doors.count <= 64, "\(doors.count) doors; at most 64 are allowed")
     try check(!storePath.isEmpty, "storePath is empty")
-    try check(
-      debuggerPort == nil || (lanes == 1 && engine == .kvm),
-      "debuggerPort needs one lane and the engine kvm; there are \(lanes) lanes")
     try check((1...1_024).contains(lanes), "lanes is \(lanes); 1 to 1024 are allowed")
+    if let debuggerPort {
+      try check(engine == .kvm, "debuggerPort needs the engine kvm: there is no machine to debug")
+      try check(
+        debuggerPort == 0 || Int(debuggerPort) + lanes - 1 <= 65_535,
+        "debuggerPort is \(debuggerPort); there is not a port behind it for each of \(lanes) lanes")
+    }
     if let maximumSandboxes {
       try check(
         (lanes...100_000).contains(maximumSandboxes),

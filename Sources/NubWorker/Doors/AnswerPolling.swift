@@ -8,8 +8,8 @@ struct AnswerPolling {
   private enum State {
     case resting
     case looking(since: Monotonic)
-    /// It took too long; not again for this job.
-    case gaveUp
+    /// Not for this job: it took too long, or those before it did.
+    case sleeping(since: Monotonic)
   }
 
   private var state = State.resting
@@ -32,12 +32,12 @@ struct AnswerPolling {
       return false
     }
     switch state {
-    case .gaveUp:
+    case .sleeping:
       return false
     case .resting:
       if jobsToSkip > 0 {
         jobsToSkip -= 1
-        state = .gaveUp
+        state = .sleeping(since: now)
         return false
       }
       state = .looking(since: now)
@@ -46,14 +46,22 @@ struct AnswerPolling {
       if now.microseconds(since: since) < limitMicroseconds { return true }
       lastSkip = min(max(1, lastSkip * 2), Self.maximumSkip)
       jobsToSkip = lastSkip
-      state = .gaveUp
+      state = .sleeping(since: since)
       return false
     }
   }
 
-  /// A job has been answered.
-  mutating func answered() {
-    if case .looking = state { lastSkip = 0 }
+  /// A job has been answered. Whoever slept meanwhile learns from it, too: some slow answers in a row, as a disk gives at times, must
+  /// not keep it from the quick ones after them.
+  mutating func answered(at now: Monotonic) {
+    switch state {
+    case .resting: return
+    case .looking(let since), .sleeping(let since):
+      if now.microseconds(since: since) < limitMicroseconds {
+        lastSkip = 0
+        jobsToSkip = 0
+      }
+    }
     state = .resting
   }
 }

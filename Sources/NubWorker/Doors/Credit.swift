@@ -4,12 +4,17 @@ struct Credit: Sendable {
   /// What one job holds.
   struct Share: Sendable {
     var bytes: Int
+    /// Whether it came through a pipeline door.
+    var isPulled = false
   }
 
   let maximumJobs: Int
   let maximumBytes: Int
   private(set) var jobs = 0
   private(set) var bytes = 0
+  /// What of it came through pipeline doors.
+  private(set) var pulledJobs = 0
+  private(set) var pulledBytes = 0
 
   init(maximumJobs: Int, maximumBytes: Int) {
     self.maximumJobs = maximumJobs
@@ -23,10 +28,18 @@ struct Credit: Sendable {
   mutating func take(_ share: Share) {
     jobs += 1
     bytes += share.bytes
+    if share.isPulled {
+      pulledJobs += 1
+      pulledBytes += share.bytes
+    }
   }
 
   mutating func giveBack(_ share: Share) {
     jobs -= 1
     bytes -= share.bytes
+    if share.isPulled {
+      pulledJobs -= 1
+      pulledBytes -= share.bytes
+    }
   }
 }

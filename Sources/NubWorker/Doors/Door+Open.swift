@@ -1,4 +1,5 @@
 internal import CZeroMQ
+internal import Glibc
 
 extension Door {
   /// Where a fleet door's thread finds it.
@@ -14,17 +15,19 @@ extension Door {
     var options = SocketOptions()
     options.lingerMilliseconds = Int32(clamping: configuration.lingerMilliseconds)
     options.maximumFrameBytes = Int64(configuration.maximumMessageBytes)
+    // Replies' sockets alone: their input is never held up.
+    var inputs = options
+    inputs.heartbeatMilliseconds = 0
     do throws(ZMQError) {
       switch door {
       case .direct(let endpoint):
-        options.receiveHighWaterMark = 1_000
-        let socket = try Socket(context, .router)
-        try socket.apply(options)
-        try socket.requireRoutes()
-        let keys = try socket.encrypt(for: endpoint, curve)
+        inputs.receiveHighWaterMark = 1_000
+        let make = maker(context, .router, endpoint, inputs, curve)
+        let socket = try make()
         let bound = try socket.attach(endpoint)
         let door = Door(index: index, router: socket, poller: &poller)
-        door.authorizedKeys = keys
+        door.authorizedKeys = curve?.keys(for: endpoint)
+        door.recipe = Recipe(make: make, endpoint: Endpoint(bound, endpoint.attachment))
         return (door, [bound])
       case .fleet(let broker, _, _):
         // A direct door inside the process; the fleet's thread is its only producer (FleetBridge).
@@ -37,24 +40,37 @@ extension Door {
         return (Door(index: index, router: socket, poller: &poller), [broker.address])
       case .pipeline(let jobs, let replies):
         // What ZeroMQ holds when the worker dies is lost, so it holds no more than a few batches (docs: delivery).
-        options.receiveHighWaterMark = Int32(
+        inputs.receiveHighWaterMark = Int32(
           clamping: min(configuration.maximumJobs, 2 * configuration.batchJobs))
         // The collector first: there is no use in jobs whose replies have nowhere to go.
         let output = try Socket(context, .push)
         try output.apply(options)
         // Any collector may get any reply.
-        _ = try output.encrypt(for: replies, curve, isForAllTenants: true)
+        try output.encrypt(for: replies, curve, isForAllTenants: true)
         let outputEndpoint = try output.attach(replies)
-        let input = try Socket(context, .pull)
-        try input.apply(options)
-        let keys = try input.encrypt(for: jobs, curve)
+        let make = maker(context, .pull, jobs, inputs, curve)
+        let input = try make()
         let inputEndpoint = try input.attach(jobs)
         let door = Door(index: index, pull: input, push: output, poller: &poller)
-        door.authorizedKeys = keys
+        door.authorizedKeys = curve?.keys(for: jobs)
+        door.recipe = Recipe(make: make, endpoint: Endpoint(inputEndpoint, jobs.attachment))
         return (door, [inputEndpoint, outputEndpoint])
       }
     } catch {
       throw WorkerError(.transport, "cannot open door \(index + 1)", cause: error)
+    }
+  }
+
+  private static func maker(
+    _ context: Context, _ kind: Socket.Kind, _ endpoint: Endpoint, _ options: SocketOptions,
+    _ curve: CurveGuard?
+  ) -> () throws(ZMQError) -> Socket {
+    { () throws(ZMQError) in
+      let socket = try Socket(context, kind)
+      try socket.apply(options)
+      if kind == .router { try socket.requireRoutes() }
+      try socket.encrypt(for: endpoint, curve)
+      return socket
     }
   }
 }
@@ -71,4 +87,23 @@ extension Socket {
       return endpoint.address
     }
   }
+
+  /// Attaches where a socket was that has just been closed. libzmq takes a listener down on a thread of its own; until then the
+  /// address is taken, or, worse, a path that is bound already would be unlinked.
+  func attachAgain(_ endpoint: Endpoint) throws(ZMQError) {
+    let path = endpoint.address.hasPrefix("ipc://") ? String(endpoint.address.dropFirst(6)) : nil
+    for attempt in 1...Self.attempts {
+      let isTaken = endpoint.attachment == .bind && path.map { access($0, F_OK) == 0 } ?? false
+      if !isTaken || attempt == Self.attempts {
+        do throws(ZMQError) {
+          _ = try attach(endpoint)
+          return
+        } catch  where error.code == .addressInUse && attempt < Self.attempts {}
+      }
+      usleep(1_000)
+    }
+  }
+
+  /// Of a millisecond each; one or two are the rule.
+  private static var attempts: Int { 2_000 }
 }

@@ -1,3 +1,4 @@
+internal import CZeroMQ
 internal import DequeModule
 internal import NubSecurity
 
@@ -14,9 +15,21 @@ final class Door {
   let kind: Kind
   /// The keys whose owners may send here; nil for everybody.
   var authorizedKeys: AuthorizedKeys?
-  private let input: OwnedSocket
+  private var input: OwnedSocket
   /// The same as `input` on a direct door.
-  private let output: OwnedSocket
+  private var output: OwnedSocket
+  /// Counts ``reopen(_:)``.
+  private(set) var opening: UInt32 = 0
+  /// How its input is made; nil for a door inside the process, which strangers do not reach.
+  var recipe: Recipe?
+
+  /// What it takes to make a door's input once more.
+  struct Recipe {
+    /// A socket with its options and keys, attached to nothing yet.
+    var make: () throws(ZMQError) -> Socket
+    /// Where it belongs, wildcards resolved.
+    var endpoint: Endpoint
+  }
   /// Waiting for the socket, oldest first.
   var unsent: Deque<Reply> = []
   /// Bytes of bodies in `unsent`.
@@ -43,6 +56,21 @@ final class Door {
     outputItem = poller.add(push)
     input = OwnedSocket(pull)
     output = OwnedSocket(push)
+  }
+
+  /// Closes the input, with everything that libzmq holds for its peers, and opens it anew at the same place. They connect again by
+  /// themselves.
+  func reopen(_ poller: inout Poller) throws(ZMQError) {
+    guard let recipe else { return }
+    // Replies that wait in it hold memory, too; their askers ask again.
+    try input.socket.set(ZMQ_LINGER, Int32(0))
+    let fresh = OwnedSocket(try recipe.make())
+    // Before the old one is closed, whose address must not be polled any more.
+    poller.replace(inputItem, with: fresh.socket)
+    if kind == .direct { output = fresh }
+    input = fresh
+    opening += 1
+    try input.socket.attachAgain(recipe.endpoint)
   }
 
   /// Frames that the input socket itself puts in front: a ROUTER adds the routing id.

@@ -1,3 +1,4 @@
+internal import Glibc
 internal import Logging
 internal import NubCap
 internal import NubStore
@@ -8,7 +9,7 @@ extension FrontDesk {
   /// - Returns: whether there may be more.
   func receive(from door: Door) throws(ZMQError) -> Bool {
     for _ in 0..<limits.roundMessages {
-      if door.kind == .pipeline, credit.isExhausted { return false }
+      if door.kind == .pipeline, hasPlenty { return false }
       guard try door.receive(into: &inbound) else { return false }
       handle(from: door)
       inbound.releaseLargeFrames()
@@ -24,7 +25,7 @@ extension FrontDesk {
       if let refusal = authorize(&request, door) {
         metrics.refused(request.verb, refusal.status)
         return reply(
-          to: Asker(door: door.index, envelope: Envelope(frames, count: request.start), id: request.id),
+          to: Asker(door, Envelope(frames, count: request.start), request.id),
           refusal)
       }
       switch request.action {
@@ -34,7 +35,7 @@ extension FrontDesk {
     case .refused(let refusal):
       metrics.refused(nil, refusal.status)
       reply(
-        to: Asker(door: door.index, envelope: Envelope(frames, count: refusal.start), id: refusal.id),
+        to: Asker(door, Envelope(frames, count: refusal.start), refusal.id),
         JobOutcome(refusal.status, message: refusal.message))
     case .unanswerable(let reason):
       metrics.malformed()
@@ -49,23 +50,26 @@ extension FrontDesk {
 
   /// Takes a job in, unless it is here already, or there is no room.
   private func accept(_ request: JobRequest, _ frames: FrameList, _ door: Door) {
-    let asker = Asker(
-      door: door.index, envelope: Envelope(frames, count: request.start), id: request.id)
+    let asker = Asker(door, Envelope(frames, count: request.start), request.id)
     let key = JobKey(tenant: tenants.slot(for: request.options.tenant), id: request.id)
-    let digest = ContentDigest(
-      verb: request.verb, operand: frames[request.operandFrame], body: frames[request.bodyFrame])
-    if join(request, key, digest, asker) { return }
+    let body = frames[request.bodyFrame]
+    let digest = ContentDigest(of: request.verb, operand: frames[request.operandFrame], body: body)
+    if join(request, key, digest, body, asker) { return }
     guard phase == .serving, !isQuiet, !credit.isExhausted else {
       metrics.refused(request.verb, .unavailable)
       return reply(to: asker, unavailable(refusalText))
     }
     let job = makeJob(request, key, digest, asker, journaled: door.kind == .pipeline)
+    job.isPulled = door.kind == .pipeline
     enter(job)
     candidates.append(Candidate(job: job, door: door))
   }
 
   /// Adds the asker to a job that is here already.
-  private func join(_ request: JobRequest, _ key: JobKey, _ digest: ContentDigest, _ asker: Asker) -> Bool {
+  private func join(
+    _ request: JobRequest, _ key: JobKey, _ digest: ContentDigest?, _ body: UnsafeRawBufferPointer,
+    _ asker: Asker
+  ) -> Bool {
     switch request.action {
     case .call:
       guard let job = calls[key] else { return false }
@@ -78,7 +82,7 @@ extension FrontDesk {
       return true
     case .putCap(let claim?):
       // Only a put with the same bytes is the same put: a wrong claim must not get another's answer.
-      guard let job = puts[PutKey(tenant: key.tenant, hash: claim)], job.digest == digest else {
+      guard let job = puts[PutKey(tenant: key.tenant, hash: claim)], job.body.hasSameBytes(as: body) else {
         return false
       }
       job.askers.append(asker)
@@ -89,7 +93,7 @@ extension FrontDesk {
   }
 
   private func makeJob(
-    _ request: JobRequest, _ key: JobKey, _ digest: ContentDigest, _ asker: Asker, journaled: Bool
+    _ request: JobRequest, _ key: JobKey, _ digest: ContentDigest?, _ asker: Asker, journaled: Bool
   ) -> Job {
     let work: Job.Work
     switch request.action {
@@ -130,10 +134,21 @@ extension FrontDesk {
     var arrived: [Job] = []
     var ready: [Job] = []
     let refusal = parts.store.refusal
+    var failure: StoreError?
+    var looked = 0
     do throws(StoreError) {
       try parts.reader.snapshot { () throws(StoreError) in
         for candidate in candidates {
-          if try answerFromStore(candidate.job) { continue }
+          looked += 1
+          do throws(StoreError) {
+            if try answerFromStore(candidate.job) { continue }
+          } catch {
+            // A damaged page concerns what lies on it, not what came at the same time.
+            failure = error
+            candidate.job.outcome = JobOutcome(storeFailure: error)
+            finish(candidate.job)
+            continue
+          }
           if candidate.door.kind == .pipeline {
             WorkerFailpoint.pass(.accepted)
             arrived.append(candidate.job)
@@ -147,14 +162,13 @@ extension FrontDesk {
         }
       }
     } catch {
-      parts.logger.error("look-up failed", metadata: ["error": "\(error.message)"])
-      for candidate in candidates where calls[candidate.job.key] === candidate.job || candidate.job.isPut {
+      failure = error
+      for candidate in candidates[looked...] {
         candidate.job.outcome = JobOutcome(storeFailure: error)
         finish(candidate.job)
       }
-      arrived = []
-      ready = []
     }
+    if let failure { parts.logger.error("look-up failed", metadata: ["error": "\(failure.message)"]) }
     candidates.removeAll(keepingCapacity: true)
     parts.queue.enqueue(ready)
     if !arrived.isEmpty { parts.committer.submit(arrived: arrived) }
@@ -167,7 +181,8 @@ extension FrontDesk {
       finish(job, recorded)
       return true
     case .putCap(let claim?):
-      guard try parts.reader.hasCap(claim, tenant: job.tenantName) else {
+      guard let lastUse = try parts.reader.lastUse(ofCap: claim, tenant: job.tenantName), lastUse >= keptSince
+      else {
         // Without bytes it was a question: unknown here, send the bytes.
         guard job.body.isEmpty else { return false }
         job.outcome = JobOutcome(.capMissing, claim.bytes)
@@ -175,13 +190,21 @@ extension FrontDesk {
         return true
       }
       metrics.putSkipped()
-      skippedPuts.append(SkippedPut(hash: claim))
+      uses.append(NotedUse(hash: claim, isSkippedPut: true))
       job.outcome = JobOutcome(.ok, claim.bytes)
       finish(job, isDuplicate: true)
       return true
     case .putCap(nil):
       return false
     }
+  }
+
+  /// A cap that was used at this Unix time in milliseconds or later is left alone by retention until another use is written down, some
+  /// tenths of a second from now. One that may go at any moment is not known for sure: it is put as if it were new, and the
+  /// transaction that keeps it comes before the reply.
+  var keptSince: Int64 {
+    guard let age = limits.capAgeMilliseconds else { return .min }
+    return UnixTime.milliseconds - age / 2
   }
 
   private var refusalText: String {
@@ -197,7 +220,14 @@ extension FrontDesk {
 }
 
 extension Job {
-  var isPut: Bool { !isCall }
   /// What it holds of the worker's credit.
-  var credit: Credit.Share { Credit.Share(bytes: byteCount) }
+  var credit: Credit.Share { Credit.Share(bytes: byteCount, isPulled: isPulled) }
+}
+
+extension UnsafeRawBufferPointer {
+  fileprivate func hasSameBytes(as other: UnsafeRawBufferPointer) -> Bool {
+    guard count == other.count else { return false }
+    guard let mine = baseAddress, let others = other.baseAddress else { return true }
+    return memcmp(mine, others, count) == 0
+  }
 }

@@ -92,7 +92,7 @@ extension FrontDesk {
     let body = frames[request.bodyFrame]
     return Job(
       key: JobKey(tenant: tenants.slot(for: request.options.tenant), id: request.id), work: work,
-      digest: ContentDigest(verb: request.verb, operand: operand, body: body), options: request.options,
+      digest: ContentDigest(of: request.verb, operand: operand, body: body), options: request.options,
       rawOptions: [UInt8](frames[request.start + 5]),
       attachedCaps: request.capFrames.map { AttachedCap(copying: frames[$0]) }, accepted: .now,
       acceptedUnixMilliseconds: UnixTime.milliseconds, asker: inheritedAsker(request, frames, door),
@@ -104,6 +104,6 @@ extension FrontDesk {
     let doors = parts.doors
     let isSame = door < doors.count && doors[door].kind == .pipeline
     guard let index = isSame ? door : doors.firstIndex(where: { $0.kind == .pipeline }) else { return nil }
-    return Asker(door: index, envelope: Envelope(frames, count: request.start), id: request.id)
+    return Asker(doors[index], Envelope(frames, count: request.start), request.id)
   }
 }

@@ -52,11 +52,11 @@ extension FrontDesk {
     var share: Credit.Share? = job.credit
     let now = Monotonic.now
     for asker in job.askers {
-      send(
+      reply(
+        asker,
         Reply(
           envelope: asker.envelope, id: asker.id, status: status, body: body, meta: meta, credit: share,
-          since: now),
-        through: parts.doors[asker.door])
+          since: now))
       share = nil
       meta.isDuplicate = true
     }
@@ -71,7 +71,7 @@ extension FrontDesk {
   }
 
   private func leave(_ job: Job) {
-    polling.answered()
+    polling.answered(at: .now)
     tenants.release(job.key.tenant)
     switch job.work {
     case .call: calls[job.key] = nil
@@ -95,11 +95,21 @@ extension FrontDesk {
   }
 
   private func reply(to asker: Asker, _ status: Status, _ body: [UInt8], _ meta: ReplyMeta) {
-    send(
+    reply(
+      asker,
       Reply(
         envelope: asker.envelope, id: asker.id, status: status, body: body, meta: meta, credit: nil,
-        since: .now),
-      through: parts.doors[asker.door])
+        since: .now))
+  }
+
+  private func reply(_ asker: Asker, _ reply: Reply) {
+    let door = parts.doors[asker.door]
+    guard door.kind == .pipeline || asker.opening == door.opening else {
+      // Its connection has gone with the socket.
+      settle(reply)
+      return metrics.undeliverable()
+    }
+    send(reply, through: door)
   }
 
   /// What is in the store was computed by somebody, some time.
@@ -193,6 +203,16 @@ extension FrontDesk {
     parts.logger.log(level: level, "a reply could not be delivered", metadata: ["error": "\(error)"])
   }
 
+  /// Forgets replies whose connections are gone.
+  func dropUnsent(_ door: Door) {
+    for reply in door.unsent {
+      settle(reply)
+      metrics.undeliverable()
+    }
+    door.unsent.removeAll()
+    door.unsentBytes = 0
+  }
+
   private func settle(_ reply: Reply) {
     if let share = reply.credit { credit.giveBack(share) }
   }
@@ -205,5 +225,6 @@ extension ReplyMeta {
     runMicroseconds = outcome.runMicroseconds
     guestStatus = outcome.guestStatus
     retryAfterMilliseconds = outcome.retryAfterMilliseconds
+    missingReferences = outcome.missingReferences
   }
 }

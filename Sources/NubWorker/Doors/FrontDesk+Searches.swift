@@ -66,7 +66,13 @@ extension FrontDesk {
       try parts.reader.snapshot { () throws(StoreError) in
         while share > 0, var search = searches.next() {
           // A turn each, so that a short question does not wait for a long one.
-          share -= try advance(&search, by: min(share, limits.turnHashes))
+          do throws(StoreError) {
+            share -= try advance(&search, by: min(share, limits.turnHashes))
+          } catch {
+            share -= 1
+            reply(to: search.asker, JobOutcome(storeFailure: error), as: .findMissing)
+            continue
+          }
           if search.done < search.hashes.count {
             searches.putBack(search)
           } else {
@@ -92,7 +98,7 @@ extension FrontDesk {
     }
     var missing: [Int] = []
     try StoreBytes.array(Array(search.hashes[part])).withUnsafeBytes { (hashes) throws(StoreError) in
-      try parts.reader.missingCaps(hashes, tenant: tenant) { missing.append($0) }
+      try parts.reader.missingCaps(hashes, tenant: tenant, usedSince: keptSince) { missing.append($0) }
     }
     for index in missing {
       let start = part.lowerBound + index * CapHash.byteCount

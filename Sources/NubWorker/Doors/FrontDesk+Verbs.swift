@@ -5,8 +5,7 @@ internal import Synchronization
 /// The verbs that are answered on the spot.
 extension FrontDesk {
   func answer(_ request: JobRequest, _ frames: FrameList, _ door: Door) {
-    let asker = Asker(
-      door: door.index, envelope: Envelope(frames, count: request.start), id: request.id)
+    let asker = Asker(door, Envelope(frames, count: request.start), request.id)
     let tenant = request.options.tenant
     do throws(StoreError) {
       switch request.action {
@@ -19,6 +18,7 @@ extension FrontDesk {
         try parts.reader.snapshot { () throws(StoreError) in
           if let wire = try parts.reader.wire(of: hash, tenant: tenant) { outcome = JobOutcome(.ok, wire) }
         }
+        if outcome.status == .ok { uses.append(NotedUse(hash: hash)) }
         reply(to: asker, outcome, as: .getCap)
       case .getResult(let id):
         try getResult(id, tenant, asker)

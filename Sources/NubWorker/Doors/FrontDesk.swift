@@ -2,6 +2,7 @@ internal import DequeModule
 internal import Logging
 internal import NubBroker
 internal import NubCap
+internal import NubSecurity
 internal import NubStore
 
 /// The door thread's work: receives messages, answers what can be answered at once, hands jobs on, and sends the replies of those
@@ -53,12 +54,13 @@ final class FrontDesk {
   var suspects: Deque<Job> = []
   var runningSuspect: Job?
   /// Puts that were answered from the store, for its counters.
-  var skippedPuts: [SkippedPut] = []
+  var uses: [NotedUse] = []
   /// Cancels of jobs that are not here, until it is known whether another worker on the store has them.
   var cancels = PendingCancels()
   /// Questions that are looked up a part at a time.
   var searches = Searches()
   var polling: AnswerPolling
+  var memory: MemoryGuard
   var phase = Phase.serving
   /// Whether new work is refused though the worker goes on.
   var isQuiet = false
@@ -95,6 +97,7 @@ final class FrontDesk {
     inbound = InboundMessage(
       maximumFrames: ProtocolLimits.frames + 1, maximumBytes: protocolLimits.messageBytes)
     polling = AnswerPolling(limitMicroseconds: limits.pollMicroseconds)
+    memory = MemoryGuard(limit: limits.residentBytes, stages: 2)
     sender = ReplySender(worker: identity.name, engine: identity.engine)
     credit = Credit(maximumJobs: limits.maximumJobs, maximumBytes: limits.maximumBytes)
   }
@@ -119,6 +122,7 @@ final class FrontDesk {
       if !searches.isEmpty { isBusy = true }
       let now = Monotonic.now
       if now >= nextHousekeeping {
+        try guardMemory(now)
         housekeep(now)
         nextHousekeeping = now + Milliseconds(limits.housekeepingMilliseconds)
       }
@@ -143,8 +147,14 @@ final class FrontDesk {
     // Refusals are answers, too: a direct door is read for as long as there is someone to answer.
     case .direct: true
     // Nobody can ask again there, so while the store refuses work it is left with the producer.
-    case .pipeline: phase == .serving && !isQuiet && !credit.isExhausted && parts.store.refusal == nil
+    case .pipeline: phase == .serving && !isQuiet && !hasPlenty && parts.store.refusal == nil
     }
+  }
+
+  /// Whether pipeline doors have taken enough for now. What they take is journaled and held until its reply has left, and more of it
+  /// makes nothing quicker (docs/decisions/0431); a direct door's jobs are held by whoever waits for them, and only run out of credit.
+  var hasPlenty: Bool {
+    credit.isExhausted || (credit.pulledBytes >= limits.plentyBytes && credit.pulledJobs >= limits.plentyJobs)
   }
 
   private func wait(_ now: Monotonic) throws(ZMQError) {
@@ -176,9 +186,9 @@ final class FrontDesk {
       report.waiting = levels.reduce(0) { $0 + $1.jobs }
       if report.storeRefusal != refusal { report.storeRefusal = refusal }
     }
-    if !skippedPuts.isEmpty {
-      parts.committer.note(skippedPuts: skippedPuts)
-      skippedPuts.removeAll(keepingCapacity: true)
+    if !uses.isEmpty {
+      parts.committer.note(uses: uses)
+      uses.removeAll(keepingCapacity: true)
     }
     followCancels(now)
     dropStaleReplies(now)
@@ -247,6 +257,9 @@ final class FrontDesk {
 struct FrontDeskLimits: Sendable {
   var maximumJobs = 4_096
   var maximumBytes = 256 << 20
+  /// Pipeline doors take no more while they have brought as many bytes, in at least as many jobs, for lanes must not wait for large ones.
+  var plentyBytes = 4 << 20
+  var plentyJobs = 64
   /// Messages taken from one door before the others get their turn.
   var roundMessages = 256
   var housekeepingMilliseconds = 100
@@ -268,6 +281,10 @@ struct FrontDeskLimits: Sendable {
   var turnHashes = 256
   /// Bytes of hashes that may wait to be looked up.
   var searchBytes = 32 << 20
+  /// How long retention keeps caps that nobody uses; nil: forever.
+  var capAgeMilliseconds: Int64?
+  /// Resident bytes of the process over which doors are reopened; 0: never.
+  var residentBytes = 0
 }
 
 /// Who this worker is, as replies and the store say it.

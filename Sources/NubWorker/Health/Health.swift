@@ -36,11 +36,23 @@ public final class Health: Sendable {
 
   private let state = Mutex(Report())
 
-  init() {}
+  /// Told of each new phase, and of threads that get stuck or free; on the thread that noticed.
+  private let onChange: (@Sendable (Report) -> Void)?
+
+  init(onChange: (@Sendable (Report) -> Void)? = nil) {
+    self.onChange = onChange
+  }
 
   public var report: Report { state.withLock { $0 } }
   public var isLive: Bool { report.isLive }
   public var isReady: Bool { report.isReady }
 
-  func update(_ change: (inout Report) -> Void) { state.withLock { change(&$0) } }
+  func update(_ change: (inout Report) -> Void) {
+    let (before, after) = state.withLock { report in
+      let before = report
+      change(&report)
+      return (before, report)
+    }
+    if let onChange, before.phase != after.phase || before.stuck != after.stuck { onChange(after) }
+  }
 }

@@ -15,7 +15,7 @@ final class Watchdog: Sendable {
   ///   - longestJob: what a lane may take beyond that for one step; nil: lanes are not watched, because somebody debugs in them.
   func run(
     _ pulses: Pulses, health: Health, patience: UInt64, longestJob: UInt64?, logger: Logger,
-    onTick: (@Sendable (_ isLive: Bool) -> Void)?
+    onTick: (@Sendable (Health.Report) -> Void)?
   ) {
     var parts = [
       ProgressJudge.Part(name: "doors", patience: patience),
@@ -46,7 +46,7 @@ final class Watchdog: Sendable {
         before = stuck
       }
       gauge.record(stuck.count)
-      onTick?(stuck.isEmpty)
+      onTick?(health.report)
       let isOver: Bool? = stop.wait(until: now + Milliseconds(Self.tickMilliseconds)) { $0 ? true : nil }
       if isOver == true { return }
     }

@@ -12,9 +12,17 @@ struct JobKey: Hashable, Sendable {
 struct Asker: Sendable {
   /// The door's index.
   var door: Int
+  /// Which of the door's openings it came in by: a socket that was opened again may give its routing id to somebody else.
+  var opening: UInt32 = 0
   var envelope: Envelope
   /// The job id that this one used: identical puts are one job, whatever their ids.
   var id: ShortBytes
+}
+
+extension Asker {
+  init(_ door: Door, _ envelope: Envelope, _ id: ShortBytes) {
+    self.init(door: door.index, opening: door.opening, envelope: envelope, id: id)
+  }
 }
 
 /// A `call` or `put_cap` on its way through the worker.
@@ -39,7 +47,8 @@ final class Job: @unchecked Sendable {
   let key: JobKey
   let tenantName: ShortBytes
   let work: Work
-  let digest: ContentDigest
+  /// Of a call; puts are compared by their bytes.
+  let digest: ContentDigest?
   let options: JobOptions
   /// Frame 5 as it came; kept for the journal.
   let rawOptions: [UInt8]
@@ -69,11 +78,13 @@ final class Job: @unchecked Sendable {
   let trace: JobTrace?
   /// Whether it is in no table and nobody waits for it: it only has to leave the journal.
   var isStray = false
+  /// Whether a pipeline door brought it; fixed before anybody but the door thread has it.
+  var isPulled = false
   /// Set by the door thread, read by the lane.
   let isCancelled = Atomic<Bool>(false)
 
   init(
-    key: JobKey, work: Work, digest: ContentDigest, options: JobOptions, rawOptions: [UInt8],
+    key: JobKey, work: Work, digest: ContentDigest?, options: JobOptions, rawOptions: [UInt8],
     attachedCaps: [AttachedCap], accepted: Monotonic, acceptedUnixMilliseconds: Int64, asker: Asker?,
     content: consuming JobContent
   ) {

@@ -7,6 +7,8 @@ struct JobOutcome: Sendable {
   var body: [UInt8] = []
   var guestStatus: UInt32?
   var retryAfterMilliseconds: UInt32?
+  /// Of a put: how many of the caps that it refers to the store does not have; nil for none.
+  var missingReferences: UInt32?
   var sandbox: UInt64 = 0
   var queuedMicroseconds: UInt64 = 0
   var runMicroseconds: UInt64 = 0

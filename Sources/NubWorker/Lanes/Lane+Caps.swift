@@ -37,6 +37,7 @@ extension Lane {
       }
       let missing = try hydrate(job.options.caps, tenant: job.tenantName, engine)
       if !missing.isEmpty { return JobOutcome(.capMissing, missing.flatMap(\.bytes)) }
+      caps.noteUse(of: job.options.caps)
       return nil
     } catch {
       job.filedCaps.removeAll()

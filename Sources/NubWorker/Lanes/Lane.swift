@@ -188,7 +188,11 @@ final class Lane {
       return 0
     }
     caps.begin(tenant: first.tenantName)
-    guard control.began(ready, lane: index, sandbox: engine.sandboxID, interrupt: engine.interrupt) else {
+    guard
+      control.began(
+        ready, lane: index, sandbox: engine.sandboxID, interrupt: engine.interrupt,
+        dump: engine.dump)
+    else {
       caps.end()
       for job in ready { job.attempt -= 1 }
       notRun.append(contentsOf: ready)

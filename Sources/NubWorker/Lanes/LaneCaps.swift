@@ -16,14 +16,22 @@ final class LaneCaps: CapSupply, @unchecked Sendable {
   private var graphsTenant = ShortBytes()
   /// Caps that jobs have brought along: they may be on their way to the store still.
   private var brought = Set<CapHash>()
+  private let committer: Committer
+  /// When a use of a cap was last noted.
+  private var noted: [CapHash: Monotonic] = [:]
+
+  /// Retention counts in days; a call that names the same caps a thousand times a second does not need to say so each time.
+  private static let noteInterval = Milliseconds(10 * 60 * 1_000)
+  private static let maximumNoted = 16_384
 
   /// Hashes that one answer names as missing.
   private static let maximumMissing = 1_024
   /// Caps that come along without having been asked for.
   private static let maximumExtras = 1_024
 
-  init(reader: any StoreReader, maximumBytes: Int) {
+  init(reader: any StoreReader, committer: Committer, maximumBytes: Int) {
     self.reader = reader
+    self.committer = committer
     self.maximumBytes = maximumBytes
   }
 
@@ -42,6 +50,20 @@ final class LaneCaps: CapSupply, @unchecked Sendable {
     graphs.note(hash, references: references)
     if brought.count >= SuppliedGraphs.maximum { brought.removeAll() }
     brought.insert(hash)
+  }
+
+  /// These were asked for by name, and the store has them: they are in use. What they refer to is kept with them.
+  func noteUse(of hashes: [CapHash]) {
+    if hashes.isEmpty { return }
+    let now = Monotonic.now
+    var uses: [NotedUse] = []
+    for hash in hashes {
+      if let last = noted[hash], now < last + Self.noteInterval { continue }
+      if noted.count >= Self.maximumNoted { noted.removeAll() }
+      noted[hash] = now
+      uses.append(NotedUse(hash: hash))
+    }
+    if !uses.isEmpty { committer.note(uses: uses) }
   }
 
   private func remember(_ tenant: ShortBytes) {
@@ -73,6 +95,7 @@ final class LaneCaps: CapSupply, @unchecked Sendable {
       throw .failed(error.message)
     }
     guard missing.isEmpty else { throw .missing(missing) }
+    noteUse(of: hashes)
     return answer
   }
 

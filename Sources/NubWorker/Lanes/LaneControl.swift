@@ -7,6 +7,7 @@ final class LaneControl: Sendable {
     var sandbox: UInt64 = 0
     var began = Monotonic(nanoseconds: 0)
     var interrupt: (@Sendable () -> Void)?
+    var dump: GuestDump?
   }
 
   private struct State {
@@ -24,12 +25,13 @@ final class LaneControl: Sendable {
   ///
   /// - Returns: false if it must not: the worker stops.
   func began(
-    _ jobs: [Job], lane: Int, sandbox: UInt64 = 0, interrupt: @escaping @Sendable () -> Void
+    _ jobs: [Job], lane: Int, sandbox: UInt64 = 0, interrupt: @escaping @Sendable () -> Void,
+    dump: GuestDump? = nil
   ) -> Bool {
     state.withLock { state in
       if state.isStopping { return false }
       state.lanes[lane] = Running(
-        jobs: jobs, sandbox: sandbox, began: jobs.first?.started ?? .now, interrupt: interrupt)
+        jobs: jobs, sandbox: sandbox, began: jobs.first?.started ?? .now, interrupt: interrupt, dump: dump)
       return true
     }
   }
@@ -63,6 +65,11 @@ final class LaneControl: Sendable {
       }
       return isRunning
     }
+  }
+
+  /// The sandboxes that are running something, and how to have them written down.
+  var dumps: [(sandbox: UInt64, dump: GuestDump)] {
+    state.withLock { $0.lanes.compactMap { lane in lane.dump.map { (lane.sandbox, $0) } } }
   }
 
   /// Lanes that run something, and those that do not.

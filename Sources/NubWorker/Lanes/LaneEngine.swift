@@ -42,6 +42,8 @@ protocol LaneEngine: AnyObject {
   var isPristine: Bool { get }
   /// Kills the call that runs, from any thread; does nothing if none runs.
   var interrupt: @Sendable () -> Void { get }
+  /// Has a core file written of the guest that runs, which goes on afterwards; any thread. nil where it has no machine.
+  var dump: GuestDump? { get }
   /// Runs the calls in one VM entry. `deliver` is called once per call, in order, as results are published, with the call's index and
   /// its run time in microseconds.
   func run(_ calls: UnsafeBufferPointer<EngineCall>, deliver: (Int, consuming EngineResult, UInt32) -> Void)
@@ -51,6 +53,18 @@ protocol LaneEngine: AnyObject {
   func put(_ wire: UnsafeRawBufferPointer) throws(EngineError) -> CapHash
   /// Whether the guest's directory holds the cap; reads shared memory, enters no VM.
   func holds(_ hash: CapHash) -> Bool
+}
+
+/// Writes a core file to the path that it is given and says how that went, from another thread.
+///
+/// Returns false where nothing runs; then nothing more comes.
+typealias GuestDump =
+  @Sendable (
+    _ path: String, _ completion: @escaping @Sendable (Result<String, WorkerError>) -> Void
+  ) -> Bool
+
+extension LaneEngine {
+  var dump: GuestDump? { nil }
 }
 
 /// Why a sandbox could not do what it was told.

@@ -9,13 +9,27 @@ final class SandboxEngine: LaneEngine {
   private var sandbox: Sandbox?
   let sandboxID: UInt64
   let interrupt: @Sendable () -> Void
+  let dump: GuestDump?
 
   init(_ sandbox: consuming Sandbox, caps: any CapSupply) {
     sandbox.context = GuestContext(caps: caps)
     sandboxID = sandbox.id
     let handle = sandbox.interruptHandle
     interrupt = { handle.interrupt() }
+    dump = sandbox.engine == .kvm ? Self.dump(handle) : nil
     self.sandbox = consume sandbox
+  }
+
+  private static func dump(_ handle: InterruptHandle) -> GuestDump {
+    { path, completion in
+      let outcome = handle.requestCrashDump(to: path) { result in
+        switch result {
+        case .success(let dump): completion(.success(dump.path))
+        case .failure(let error): completion(.failure(WorkerError(.engine, error.message, cause: error)))
+        }
+      }
+      return outcome == .requested
+    }
   }
 
   /// The sandbox itself, once.

@@ -11,7 +11,7 @@ internal import NubStore
 final class SandboxEngineSource: LaneEngineSource {
   private let template: SandboxTemplate
   private let pool: SandboxPool
-  private let debugServer: DebugServer?
+  private let debuggers: DebuggerPorts?
   let image: ImageRecord?
 
   init(_ configuration: WorkerConfiguration) throws(WorkerError) {
@@ -37,15 +37,11 @@ final class SandboxEngineSource: LaneEngineSource {
         template = try SandboxTemplate(
           kvm: guest, configuration: sandboxes, hostFunctions: functions,
           logger: configuration.logger)
-        debugServer = try configuration.debuggerPort.map { (port) throws(MachineError) in
-          try DebugServer(port: port)
-        }
-        if let debugServer {
-          configuration.logger.warning(
-            "gdb may attach to the guest", metadata: ["endpoint": "127.0.0.1:\(debugServer.port)"])
+        debuggers = try configuration.debuggerPort.map { (port) throws(MachineError) in
+          try DebuggerPorts(first: port, count: configuration.lanes, logger: configuration.logger)
         }
       case .inprocess:
-        debugServer = nil
+        debuggers = nil
         template = try SandboxTemplate(
           inProcess: sandboxes, hostFunctions: functions, logger: configuration.logger)
       }
@@ -59,9 +55,11 @@ final class SandboxEngineSource: LaneEngineSource {
   /// machine lacks something that may come back, the worker goes on and jobs wait.
   func proveOne(_ logger: Logger) throws(WorkerError) {
     do throws(MachineError) {
-      var sandbox = try pool.take(tenant: 0)
-      if let debugServer { try sandbox.attach(debugServer) }
-      pool.give(sandbox, tenant: 0, keepsState: false)
+      if let debuggers {
+        try prove(debuggers.count)
+      } else {
+        try prove(1)
+      }
     } catch {
       guard case .system = error.code else {
         pool.close()
@@ -69,6 +67,20 @@ final class SandboxEngineSource: LaneEngineSource {
       }
       logger.error("no sandbox yet; jobs wait for one", metadata: ["error": "\(error.message)"])
     }
+  }
+
+  /// Makes some sandboxes that exist at once: those that debuggers may be there for, before their first job.
+  private func prove(_ count: Int) throws(MachineError) {
+    guard count > 0 else { return }
+    var sandbox = try pool.take(tenant: 0, fresh: true)
+    try debuggers?.attach(&sandbox)
+    do throws(MachineError) {
+      try prove(count - 1)
+    } catch {
+      pool.give(sandbox, tenant: 0, keepsState: false)
+      throw error
+    }
+    pool.give(sandbox, tenant: 0, keepsState: false)
   }
 
   /// The image that the configuration names. The in-process engine is the built-in image's code, whatever is named.
@@ -94,11 +106,11 @@ final class SandboxEngineSource: LaneEngineSource {
   private static func pool(
     of template: SandboxTemplate, _ configuration: WorkerConfiguration, _ descriptors: UInt64
   ) throws(MachineError) -> SandboxPool {
-    // What a debugger is attached to stays the one sandbox that there is, if it must be replaced by its successor.
-    if configuration.debuggerPort != nil {
-      return try SandboxPool(template: template, warm: 0, maximum: 1, logger: configuration.logger)
-    }
     let lanes = configuration.lanes
+    // What debuggers are attached to stays the sandboxes that there are, until one must be replaced by its successor.
+    if configuration.debuggerPort != nil {
+      return try SandboxPool(template: template, warm: 0, maximum: lanes, logger: configuration.logger)
+    }
     // As many as serve a handful of tenants for each lane, unless the process may not open that many files.
     let room = Int(clamping: descriptors) / 2 - 64
     let maximum = configuration.maximumSandboxes ?? max(lanes, min(max(4 * lanes, 8), room))
@@ -113,7 +125,7 @@ final class SandboxEngineSource: LaneEngineSource {
   ) throws(EngineError) -> any LaneEngine {
     do throws(MachineError) {
       var sandbox = try pool.take(tenant: Int64(truncatingIfNeeded: tenant.index), fresh: fresh)
-      if let debugServer, !sandbox.hasDebugger { try sandbox.attach(debugServer) }
+      try debuggers?.attach(&sandbox)
       return SandboxEngine(sandbox, caps: caps)
     } catch {
       throw EngineError(code: .unavailable, message: error.message)
@@ -122,6 +134,7 @@ final class SandboxEngineSource: LaneEngineSource {
 
   func give(_ engine: any LaneEngine, of tenant: TenantSlot, _ disposal: EngineDisposal) {
     guard let sandbox = (engine as? SandboxEngine)?.surrender() else { return }
+    if disposal == .discard || sandbox.isPoisoned { debuggers?.release(sandbox.id) }
     switch disposal {
     case .discard: pool.discard(sandbox)
     case .keep, .reuse:

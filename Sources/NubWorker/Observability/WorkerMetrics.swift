@@ -16,6 +16,7 @@ final class WorkerMetrics {
   private let messageCounter: Counter
   private let malformedCounter: Counter
   private let undeliveredCounter: Counter
+  private let reopenedCounter: Counter
   private let receivedCounter: Counter
   private let sentCounter: Counter
   private let depthGauges: [Gauge]
@@ -54,6 +55,7 @@ final class WorkerMetrics {
     messageCounter = counter("nub_messages_received_total")
     malformedCounter = counter("nub_messages_malformed_total")
     undeliveredCounter = counter("nub_replies_undeliverable_total")
+    reopenedCounter = counter("nub_doors_reopened_total")
     receivedCounter = counter("nub_received_bytes_total")
     sentCounter = counter("nub_sent_bytes_total")
     depthGauges = (0...9).map { gauge("nub_queue_jobs", [("priority", "\($0)")]) }
@@ -101,6 +103,9 @@ final class WorkerMetrics {
   func malformed() { totals.malformed += 1 }
   /// A reply that its peer did not take.
   func undeliverable() { totals.undeliverable += 1 }
+
+  /// A door was closed and opened again to get memory back.
+  func reopened() { reopenedCounter.increment() }
 
   func queue(_ levels: [QueueLevel], inFlight: Int, limit: Int, lanes: (busy: Int, idle: Int)) {
     for (priority, level) in levels.enumerated() where priority < depthGauges.count {

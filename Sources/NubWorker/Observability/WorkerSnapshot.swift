@@ -85,6 +85,9 @@ final class WorkerBoard: Sendable {
     }
   }
 
+  /// Nil while nothing is served yet.
+  var lanes: LaneControl? { state.withLock { $0.lanes } }
+
   var snapshot: WorkerSnapshot {
     let (snapshot, lanes, functions) = state.withLock { ($0.snapshot, $0.lanes, $0.functions) }
     var current = snapshot

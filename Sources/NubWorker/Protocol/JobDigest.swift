@@ -1,9 +1,15 @@
 internal import NubCap
 internal import NubStore
 
+/// What makes two messages with one job id the same job: the first 16 bytes of the SHA-256 over verb, operand and body, each after its
+/// length as a u64, little-endian. Options do not count.
 extension ContentDigest {
-  /// What makes two messages with one job id the same job: the first 16 bytes of the SHA-256 over verb, operand and body, each
-  /// after its length as a u64, little-endian. Options do not count.
+  /// nil for other verbs than `call`: only calls occupy their ids, and hashing the bytes of a put would cost as much as checking it.
+  init?(of verb: Verb, operand: UnsafeRawBufferPointer, body: UnsafeRawBufferPointer) {
+    guard verb == .call else { return nil }
+    self.init(verb: verb, operand: operand, body: body)
+  }
+
   init(verb: Verb, operand: UnsafeRawBufferPointer, body: UnsafeRawBufferPointer) {
     var sha = SHA256()
     sha.add(verb.name.bytes)

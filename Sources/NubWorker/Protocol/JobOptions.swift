@@ -1,3 +1,4 @@
+internal import NubBroker
 internal import NubCap
 
 /// Frame 5 of a job, understood.
@@ -26,7 +27,9 @@ extension JobOptions {
   /// The options as an object again, for the journal: what a worker understands of them, and nothing else.
   var json: [UInt8] {
     var members: [String] = []
-    func text(_ bytes: ShortBytes) -> String { JSONText.quoted(String(decoding: bytes.array, as: UTF8.self)) }
+    func text(_ bytes: ShortBytes) -> String {
+      JSONString.quoted(String(decoding: bytes.array, as: UTF8.self))
+    }
     if let deadlineMilliseconds { members.append("\"deadline_ms\":\(deadlineMilliseconds)") }
     if let expiresAtMilliseconds { members.append("\"expires_at_ms\":\(expiresAtMilliseconds)") }
     if !tenant.isEmpty { members.append("\"tenant\":\(text(tenant))") }

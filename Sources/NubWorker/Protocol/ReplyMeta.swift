@@ -1,3 +1,5 @@
+internal import NubBroker
+
 /// Frame 5 of a reply, before it is written.
 struct ReplyMeta: Sendable {
   /// nil: this worker.
@@ -11,6 +13,7 @@ struct ReplyMeta: Sendable {
   var runMicroseconds: UInt64 = 0
   var guestStatus: UInt32?
   var retryAfterMilliseconds: UInt32?
+  var missingReferences: UInt32?
   /// W3C trace context, for jobs that came with one.
   var traceparent: String?
 }
@@ -43,9 +46,10 @@ struct MetaWriter: ~Copyable {
     field(",\"run_us\":", meta.runMicroseconds)
     if let status = meta.guestStatus { field(",\"guest_status\":", UInt64(status)) }
     if let time = meta.retryAfterMilliseconds { field(",\"retry_after_ms\":", UInt64(time)) }
+    if let count = meta.missingReferences { field(",\"missing_refs\":", UInt64(count)) }
     if let traceparent = meta.traceparent {
       literal(",\"traceparent\":")
-      buffer.append(contentsOf: JSONText.quoted(traceparent).utf8)
+      buffer.append(contentsOf: JSONString.quoted(traceparent).utf8)
     }
     buffer.append(UInt8(ascii: "}"))
     return try buffer.withUnsafeBufferPointer { (bytes) throws(E) in try body(UnsafeRawBufferPointer(bytes)) }
@@ -68,24 +72,6 @@ struct MetaWriter: ~Copyable {
   }
 
   private static func prefix(worker: String, engine: String) -> [UInt8] {
-    Array("{\"worker\":\(JSONText.quoted(worker)),\"engine\":\(JSONText.quoted(engine))".utf8)
-  }
-}
-
-/// JSON strings, for the few places that write them (RFC 8259, section 7).
-enum JSONText {
-  static func quoted(_ text: String) -> String {
-    var result = "\""
-    for scalar in text.unicodeScalars {
-      switch scalar {
-      case "\"": result += "\\\""
-      case "\\": result += "\\\\"
-      case "\u{0}"..<" ":
-        let hex = String(scalar.value, radix: 16)
-        result += "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
-      default: result.unicodeScalars.append(scalar)
-      }
-    }
-    return result + "\""
+    Array("{\"worker\":\(JSONString.quoted(worker)),\"engine\":\(JSONString.quoted(engine))".utf8)
   }
 }

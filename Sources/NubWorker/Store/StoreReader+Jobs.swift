@@ -21,6 +21,11 @@ extension StoreReader {
     return try hasCap(hash, tenant: tenant)
   }
 
+  func lastUse(ofCap hash: CapHash, tenant name: ShortBytes) throws(StoreError) -> Int64? {
+    guard let tenant = try tenant(name) else { return nil }
+    return try lastUse(ofCap: hash, tenant: tenant)
+  }
+
   func wire(of hash: CapHash, tenant name: ShortBytes) throws(StoreError) -> [UInt8]? {
     guard let tenant = try tenant(name) else { return nil }
     var wire: [UInt8]?

@@ -11,6 +11,12 @@ struct Poller: ~Copyable {
     return items.count - 1
   }
 
+  /// Another socket in the place of one that is closed.
+  mutating func replace(_ index: Int, with socket: borrowing Socket) {
+    items[index].socket = socket.handle
+    items[index].revents = 0
+  }
+
   mutating func add(fileDescriptor: Int32) -> Int {
     items.append(zmq_pollitem_t(socket: nil, fd: fileDescriptor, events: Int16(ZMQ_POLLIN), revents: 0))
     return items.count - 1

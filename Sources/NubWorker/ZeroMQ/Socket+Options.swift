@@ -30,6 +30,12 @@ extension Socket {
     try set(ZMQ_HEARTBEAT_TIMEOUT, options.heartbeatMilliseconds &* 3)
     // The peer's end gives up on us after the same time (unit: milliseconds, 6553 s at most).
     try set(ZMQ_HEARTBEAT_TTL, options.heartbeatMilliseconds &* 3)
+    // And TCP's own, which notice it in half a minute, where ZMTP's must be off: with its timer libzmq 4.3.4 aborts the process when a
+    // peer whose messages were held up has hung up (stream_engine_base.cpp, out_event, "!_io_error"; libzmq issue 4841).
+    try set(ZMQ_TCP_KEEPALIVE, Int32(1))
+    try set(ZMQ_TCP_KEEPALIVE_IDLE, Int32(15))
+    try set(ZMQ_TCP_KEEPALIVE_INTVL, Int32(5))
+    try set(ZMQ_TCP_KEEPALIVE_CNT, Int32(3))
     // Reconnect after 100 ms, doubling to 10 s: the default of a constant 100 ms makes a herd of a fleet.
     try set(ZMQ_RECONNECT_IVL, Int32(100))
     try set(ZMQ_RECONNECT_IVL_MAX, Int32(10_000))

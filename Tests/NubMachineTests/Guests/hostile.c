@@ -210,3 +210,97 @@ NUB_FUNCTION(308, publish_and_fault) {
   (void)call;
   __builtin_trap();
 }
+
+// [level, times] and a message: that many log records.
+NUB_FUNCTION(309, say) {
+  if (call->payload_length < 16) return 1;
+  for (uint64_t i = 0; i < number(call, 1); i++) {
+    nub_log(call, (unsigned)number(call, 0), call->payload + 16, call->payload_length - 16);
+  }
+  return 0;
+}
+
+// [code] and a message: gives up.
+NUB_FUNCTION(310, give_up) {
+  if (call->payload_length < 8) return 1;
+  nub_abort(call, (uint32_t)number(call, 0), call->payload + 8, call->payload_length - 8);
+}
+
+// [(address, bytes)...]: writes there for ever, whatever comes to its mind. What it writes is often almost right.
+NUB_FUNCTION(311, scribble) {
+  uint64_t state = 88172645463325252u;
+  for (;;) {
+    for (size_t i = 0; (i + 2) * 8 <= call->payload_length; i += 2) {
+      uint64_t words = number(call, i + 1) / 8;
+      for (uint64_t n = 0; n < words; n++) {
+        // xorshift64 (Marsaglia, 2003)
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        ((volatile uint64_t *)number(call, i))[n] = state & 64 ? state : state & 3;
+      }
+    }
+  }
+}
+
+// [value, whether there is AVX-512]: leaves it in what else the processor keeps of a program: MXCSR, the x87 stack and its
+// control word, mask registers, the vector registers that only AVX-512 has; and leaves the VM as it is.
+NUB_FUNCTION(312, hide_state) {
+  uint64_t value = number(call, 0);
+  uint32_t mxcsr = 0x7f80;
+  uint16_t control = 0x0c7f;
+  __asm__ volatile("ldmxcsr %0; fninit; fldcw %1; fildq %2; fildq %2; fildq %2" : : "m"(mxcsr), "m"(control), "m"(value));
+  if (number(call, 1)) {
+    __asm__ volatile(
+        "kmovw %k0, %%k1; kmovw %k0, %%k7; vpbroadcastq %0, %%zmm0; vpbroadcastq %0, %%zmm16; vpbroadcastq %0, %%zmm31"
+        : : "r"(value) : "xmm0");
+  }
+  ring();
+  return 0;
+}
+
+// [whether there is AVX-512]: what 312 has left → 512 bytes as FXSAVE writes them, then k1, k7, zmm0, zmm16 and zmm31.
+NUB_FUNCTION(313, state) {
+  static uint8_t area[512 + 16 + 192] __attribute__((aligned(64)));
+  for (size_t i = 0; i < sizeof area; i++) ((volatile uint8_t *)area)[i] = 0;
+  __asm__ volatile("fxsaveq (%0)" : : "r"(area) : "memory");
+  if (number(call, 0)) {
+    __asm__ volatile(
+        "kmovw %%k1, %%eax; movl %%eax, 512(%0); kmovw %%k7, %%eax; movl %%eax, 520(%0)\n"
+        "vmovdqu64 %%zmm0, 528(%0); vmovdqu64 %%zmm16, 592(%0); vmovdqu64 %%zmm31, 656(%0)"
+        : : "r"(area) : "memory", "rax");
+  }
+  // The low registers have been used by whoever called this.
+  for (size_t i = 160; i < 416; i++) area[i] = 0;
+  return nub_write(call, area, sizeof area);
+}
+
+// [bytes, byte]: what 315 answers from now on; the tests put 315 in the place of nub's own functions.
+static uint64_t lie_length, lie_byte;
+NUB_FUNCTION(314, prepare_lie) {
+  lie_length = number(call, 0);
+  lie_byte = number(call, 1);
+  return 0;
+}
+
+NUB_FUNCTION(315, lie) {
+  uint8_t *out = nub_reserve(call, lie_length);
+  if (!out) return NUB_STATUS_RESULT_TOO_LARGE;
+  memset(out, (int)lie_byte, lie_length);
+  return 0;
+}
+
+// [bytes]: needs that much stack.
+static __attribute__((noinline)) uint64_t deep(uint64_t bytes, volatile uint8_t *above) {
+  // Each frame is in use while the next one runs, so that they cannot become a loop.
+  volatile uint8_t frame[1024];
+  for (size_t i = 0; i < sizeof frame; i += 64) frame[i] = (uint8_t)bytes;
+  if (bytes > sizeof frame) deep(bytes - sizeof frame, frame);
+  above[0] += frame[0];
+  return above[0];
+}
+NUB_FUNCTION(316, deep) {
+  volatile uint8_t first = 0;
+  uint64_t sum = deep(number(call, 0), &first);
+  return nub_write(call, &sum, sizeof sum);
+}

@@ -26,7 +26,6 @@ public func fuzzELF(_ input: UnsafeRawBufferPointer) {
     require(!(segment.isWritable && segment.isExecutable), "writable code")
   }
   check(AddressSpace(image: image, configuration: SandboxConfiguration()))
-  _ = image.symbol(at: image.entry)
 }
 
 private func check(_ space: AddressSpace) {

@@ -24,12 +24,13 @@ from ._errors import (
     Unavailable,
     UnknownFunction,
 )
-from ._protocol import CallRequest, CurveKeys, PutResult, Result, RetryPolicy, Status, new_job_id
+from ._protocol import CallOptions, CallRequest, CurveKeys, PutResult, Result, RetryPolicy, Status, new_job_id
 from ._sync import Client
 
 __all__ = [
     "AsyncClient",
     "BadRequest",
+    "CallOptions",
     "CallRequest",
     "Cancelled",
     "CapInvalid",

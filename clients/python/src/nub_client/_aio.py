@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from typing import Any, Iterable, Literal, Sequence, overload
+from typing import Any, Iterable, Literal, Sequence, Unpack, overload
 
 import zmq
 import zmq.asyncio
@@ -14,6 +14,7 @@ from ._cap import data_cap, data_hash
 from ._errors import HashMismatch, NubError, ProtocolError, RequestTimeout
 from ._protocol import (
     HASHES_PER_QUESTION,
+    CallOptions,
     CallRequest,
     CurveKeys,
     Pending,
@@ -95,7 +96,7 @@ class AsyncClient:
         return about
 
     async def call(
-        self, function: int, payload: bytes = b"", *, timeout: float | None = None, **options: Any
+        self, function: int, payload: bytes = b"", *, timeout: float | None = None, **options: Unpack[CallOptions]
     ) -> Result:
         """Runs a function. `options` are CallRequest's fields."""
         request = CallRequest(function, payload, **options)

@@ -9,7 +9,7 @@ import random
 import struct
 import time
 from dataclasses import dataclass, field
-from typing import Any, Iterable, Mapping, Sequence
+from typing import Any, Iterable, Mapping, Sequence, TypedDict
 
 import zmq
 
@@ -17,8 +17,8 @@ from ._cap import data_cap
 from ._errors import BY_STATUS, JobError, ProtocolError
 
 MAGIC = b"NUB1"
-# Hashes in one find_missing: 3.2 MB, far below any limit of a body.
-HASHES_PER_QUESTION = 100_000
+# Hashes in one find_missing: the protocol allows 65 536; fewer let the worker answer others in between.
+HASHES_PER_QUESTION = 16_384
 # Bytes of uploads in flight in put_many, so that a large set does not sit in a socket's queue.
 UPLOAD_WINDOW = 32 * 1024 * 1024
 
@@ -60,6 +60,29 @@ class CurveKeys:
     public: bytes
     secret: bytes = field(repr=False)
 
+    @classmethod
+    def read(cls, secret: str | os.PathLike[str], server: str | os.PathLike[str]) -> "CurveKeys":
+        """From files as `nub keygen` makes them: this producer's NAME.secret, and the worker's NAME.pub or printed key.
+
+        Raises PermissionError where others can read the secret, ValueError where a file holds no key.
+        """
+        if os.stat(secret).st_mode & 0o077:
+            raise PermissionError(f"{os.fspath(secret)} can be read by others: chmod 600 {os.fspath(secret)}")
+        own = _key_lines(secret)
+        text = os.fspath(server)
+        key = text if len(text) == 40 and not os.path.exists(text) else _key_lines(server).get("public-key", "")
+        keys = [key, own.get("public-key", ""), own.get("secret-key", "")]
+        if any(len(one) != 40 for one in keys):
+            raise ValueError("a key has 40 characters (Z85); files are those of `nub keygen`")
+        return cls(*(one.encode("ascii") for one in keys))
+
+
+def _key_lines(path: str | os.PathLike[str]) -> dict[str, str]:
+    """The `name = value` lines of a key file."""
+    with open(path, encoding="utf-8") as file:
+        pairs = [line.split("=", 1) for line in file if "=" in line and not line.lstrip().startswith("#")]
+    return {name.strip(): value.strip() for name, value in pairs}
+
 
 @dataclass(frozen=True)
 class RetryPolicy:
@@ -93,6 +116,21 @@ class PutResult:
     hash: bytes
     #: False when the worker had it already and nothing was uploaded.
     stored: bool
+
+
+class CallOptions(TypedDict, total=False):
+    """The keywords of `call`: CallRequest's fields but function and payload."""
+
+    id: bytes | None
+    caps: Sequence[bytes]
+    cap_forms: Sequence[bytes]
+    deadline: float | None
+    expires_at: float | None
+    tenant: str | None
+    priority: int | None
+    fresh: bool | None
+    need: Iterable[bytes]
+    traceparent: str | None
 
 
 @dataclass

@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from collections import deque
-from typing import Any, Iterable, Literal, Sequence, overload
+from typing import Any, Iterable, Literal, Sequence, Unpack, overload
 
 import zmq
 
@@ -16,6 +16,7 @@ from ._errors import HashMismatch, NubError, ProtocolError, RequestTimeout
 from ._protocol import (
     HASHES_PER_QUESTION,
     UPLOAD_WINDOW,
+    CallOptions,
     CallRequest,
     CurveKeys,
     Pending,
@@ -83,7 +84,7 @@ class Client:
         return about
 
     def call(
-        self, function: int, payload: bytes = b"", *, timeout: float | None = None, **options: Any
+        self, function: int, payload: bytes = b"", *, timeout: float | None = None, **options: Unpack[CallOptions]
     ) -> Result:
         """Runs a function. `options` are CallRequest's fields."""
         request = CallRequest(function, payload, **options)

@@ -1,0 +1,118 @@
+import Logging
+import NubBroker
+import NubConfiguration
+import NubMachine
+import NubProcess
+import NubWorker
+
+/// What worker and broker can be told about their process: whom it runs as, and what it gives up.
+struct ProcessSettings {
+  var user: String?
+  var filtersCalls = true
+  var allowsDumps = false
+
+  static let userHelp =
+    "Become this user before anything is read from outside; for a start as root. Store and keys must be the user's."
+  static let seccompHelp =
+    "Have the kernel refuse what this process never asks of it: other programs, mounts, tracing, modules, ..."
+  static let dumpsHelp = "Allow core files of this process, which hold what tenants sent, and debuggers."
+
+  /// Gives up what is not needed. Before threads, sockets, keys and the store; what is wrong ends the command.
+  ///
+  /// - Parameters:
+  ///   - storePath: checked, because a user who may not write there is the usual mistake.
+  ///   - usesKVM: opened first, so that the user need not be allowed to.
+  func confine(storePath: String? = nil, usesKVM: Bool = false, logger: Logger) throws {
+    do {
+      try Privileges.allowNoNew()
+      if let user {
+        let account = try UserAccount(named: user)
+        if usesKVM, Privileges.isRoot { try KVMAccess.keep() }
+        try Privileges.drop(to: account)
+      } else if Privileges.isRoot {
+        logger.warning("runs as root; --user NAME gives that up")
+      }
+      try Privileges.allowDumps(allowsDumps)
+      if let storePath {
+        // What else may be wrong with it, the store says in its own words.
+        if user != nil { try FilePermissions.checkFolder(of: storePath) }
+        if let exposure = FilePermissions.exposure(of: storePath) {
+          logger.warning("the store is open to others", metadata: ["file": "\(exposure)"])
+        }
+      }
+      if filtersCalls {
+        CrashHandlers.remove()
+        try SystemCallFilter.install()
+      }
+    } catch let error as ProcessError {
+      throw CommandFailure(error.message)
+    } catch let error as MachineError {
+      throw CommandFailure(error.message)
+    }
+  }
+}
+
+extension WorkerCommand: ConfinedCommand {
+  func confine() throws {
+    let settings = try options.configure().root
+    guard !options.printConfig else { return }
+    try settings.process.confine(
+      storePath: settings.worker.storePath, usesKVM: settings.worker.engine == .kvm,
+      logger: Logger(label: "nub.worker") { StreamLogHandler.standardError(label: $0) })
+  }
+}
+
+extension BrokerCommand: ConfinedCommand {
+  func confine() throws {
+    let settings = try options.configure().root
+    guard !options.printConfig else { return }
+    try settings.process.confine(
+      logger: Logger(label: "nub.broker") { StreamLogHandler.standardError(label: $0) })
+  }
+}
+
+extension ServiceManager {
+  /// Tells the manager how a worker is.
+  static func watch(_ configuration: inout WorkerConfiguration) throws {
+    guard let manager = try start(configuration.logger) else { return }
+    configuration.onHealth = { manager.look(ServiceReport($0)) }
+  }
+
+  /// Tells the manager how a broker is: as long as its thread goes round, all is well.
+  static func watch(_ options: inout BrokerServer.Options, logger: Logger) throws {
+    guard let manager = try start(logger) else { return }
+    options.onTurn = { isDraining, waiting in
+      manager.look(
+        ServiceReport(
+          phase: isDraining ? .stopping : .up, isLive: true,
+          status: "\(isDraining ? "draining" : "serving"): \(waiting) requests wait"))
+    }
+  }
+
+  private static func start(_ logger: Logger) throws -> ServiceManager? {
+    do {
+      return try fromEnvironment(logger: logger)
+    } catch {
+      throw CommandFailure(error.message)
+    }
+  }
+}
+
+extension ServiceReport {
+  init(_ report: Health.Report) {
+    let phase: Phase =
+      switch report.phase {
+      case .starting: .starting
+      case .serving, .quiet: .up
+      case .draining, .stopped: .stopping
+      }
+    let trouble = [
+      report.stuck.isEmpty ? nil : "no progress: \(report.stuck.joined(separator: ", "))",
+      report.storeRefusal.map { "store: \($0)" }, report.sandboxProblem.map { "sandboxes: \($0)" },
+    ]
+    let load = "\(report.inFlight) jobs in flight, \(report.waiting) wait"
+    self.init(
+      phase: phase, isLive: report.isLive,
+      status: "\(report.phase.rawValue): \((trouble.compactMap(\.self) + [load]).joined(separator: "; "))")
+  }
+}
