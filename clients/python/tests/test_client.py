@@ -6,6 +6,8 @@ import asyncio
 import hashlib
 import json
 import struct
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -178,6 +180,29 @@ def test_curve_talks_to_the_right_server_and_no_other(peer, kind):
     assert call(kind, there.endpoint, 1, curve=CurveKeys(public, *mine)).body == b"secret"
     with pytest.raises(RequestTimeout):
         call(kind, there.endpoint, 1, curve=CurveKeys(other_public, *mine), timeout=0.5)
+
+
+def test_a_client_that_nobody_closed_does_not_hang_its_collector():
+    # In a process of its own: what this is about is a hang that no exception ends.
+    program = """
+import gc
+from nub_client import Client, NubError
+class Ring: pass
+for _ in range(50):
+    ring = Ring()
+    ring.client, ring.self = Client("tcp://127.0.0.1:9", timeout=0.01), ring
+    try: ring.client.ping()
+    except NubError as error: ring.error = error
+    del ring
+    gc.collect()
+client = Client("tcp://127.0.0.1:9")
+client.close()
+client.close()
+try: client.ping()
+except ValueError as error: print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "this client is closed\n"), done.stderr
 
 
 def test_ids_are_uuid_version_7_and_in_order_of_time():

@@ -17,7 +17,10 @@ class RequestTimeout(NubError):
     """No answer within the timeout. The job may have run: ask again with the same id, or `result(id)`."""
 
     def __init__(self, job_id: bytes, seconds: float):
-        super().__init__(f"no answer to job {job_id.hex()} within {seconds:g} s")
+        super().__init__(
+            f"no answer to job {job_id.hex()} within {seconds:g} s: "
+            "nobody is there, or does not admit this key, or is not done"
+        )
         self.job_id = job_id
 
 

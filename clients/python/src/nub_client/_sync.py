@@ -6,6 +6,7 @@ import heapq
 import json
 import threading
 import time
+import weakref
 from collections import deque
 from typing import Any, Iterable, Literal, Sequence, Unpack, overload
 
@@ -29,6 +30,11 @@ from ._protocol import (
     parse_reply,
     split_hashes,
 )
+
+
+def _release(socket: zmq.Socket[Any], context: zmq.Context[Any]) -> None:
+    socket.close(0)
+    context.term()
 
 
 class Client:
@@ -55,6 +61,8 @@ class Client:
         self._lock = threading.Lock()
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
+        # A client that nobody closed must not end as a context that waits for its socket, whichever is collected first.
+        self._release = weakref.finalize(self, _release, self._socket, self._context)
         try:
             configure(self._socket, curve)
             for one in [endpoint] if isinstance(endpoint, str) else endpoint:
@@ -65,8 +73,7 @@ class Client:
 
     def close(self) -> None:
         with self._lock:
-            self._socket.close(0)
-            self._context.term()
+            self._release()
 
     def __enter__(self) -> "Client":
         return self
@@ -172,6 +179,8 @@ class Client:
         timers: list[tuple[float, bytes]] = []
         bytes_under_way = 0
         with self._lock:
+            if self._socket.closed:
+                raise ValueError("this client is closed")
             while waiting or under_way:
                 now = time.monotonic()
                 while waiting and len(under_way) < self.window:
