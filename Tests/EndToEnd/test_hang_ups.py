@@ -12,6 +12,7 @@ import pytest
 import zmq
 
 import mdp_peers
+import watch
 import wire
 from zmtp import RawPeer
 
@@ -115,3 +116,44 @@ def test_a_pipeline_that_is_held_up_loses_nothing_that_it_had(make_worker):
     recorded = worker.database().execute("SELECT count(*), count(DISTINCT job_id) FROM jobs WHERE function = ?", [wire.SPIN])
     assert recorded.fetchone() == (len(jobs), len(jobs))
     push.close(0)
+
+
+def flood_until_cut(endpoint: str) -> None:
+    """More empty messages than anybody refuses; nothing holds the peer up, so its connection has to end."""
+    peer = RawPeer(endpoint, "DEALER")
+    peer.socket.settimeout(wire.PATIENCE_MS / 1000)
+    deadline = time.monotonic() + wire.PATIENCE_MS / 1000
+    with pytest.raises(ConnectionError):
+        while time.monotonic() < deadline:
+            peer.socket.sendall(b"\x00\x00" * 30_000)
+    peer.close()
+
+
+def test_what_a_direct_door_does_not_hold_up_counts_for_the_memory_limit(make_worker):
+    limit = 160 << 20
+    worker = make_worker(1, arguments=["--max-sandboxes", "1", "--max-memory", str(limit)])
+    good = worker.producer(RECONNECT_IVL=10)
+    looked = watch.Watch(worker.process.pid, 0.02)
+    for _ in range(3):
+        flood_until_cut(worker.serve)
+    assert watch.settles(lambda: watch.resident(worker.process.pid), limit) <= limit
+    print(looked.stop().summary())
+    assert good.ping()["worker"] and good.call(wire.ECHO, b"x").body == b"x"
+    assert worker.alive()
+
+
+def test_what_a_broker_does_not_hold_up_counts_for_the_memory_limit(scratch):
+    limit = 160 << 20
+    broker = mdp_peers.Broker(Path(tempfile.mkdtemp(dir=scratch)), "--max-memory", str(limit), "--heartbeat", "300").start()
+    try:
+        broker.worker(b"echo", heartbeat=0.3)
+        looked = watch.Watch(broker.process.pid, 0.02)
+        for _ in range(3):
+            flood_until_cut(broker.endpoint)
+        assert watch.settles(lambda: watch.resident(broker.process.pid), limit) <= limit
+        print(looked.stop().summary())
+        client = broker.client()
+        broker.await_service(client, b"echo")
+        assert client.ask_again(b"echo", [b"x"]) == [b"x"]
+    finally:
+        broker.close()
