@@ -12,9 +12,10 @@ extension SQLiteQueries {
         let rows = try Row.fetchCursor(
           db, sql: Self.capFacts + " WHERE c.cap > ? ORDER BY c.cap", arguments: [last])
         while let row = try rows.next() {
-          last = row.integer(0)
+          // The numbers of a damaged page may go down; nobody is sent back by them.
+          last = max(last, row.integer(0))
           outcome.add(row)
-          if outcome.checkedBytes >= bytes {
+          if outcome.checkedBytes >= bytes, last > cursor?.position ?? 0 {
             outcome.next = PageCursor(position: last)
             break
           }
