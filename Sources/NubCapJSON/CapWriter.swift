@@ -119,9 +119,10 @@ enum CapWriter {
   }
 
   private static func isReadable(_ scalar: Unicode.Scalar) -> Bool {
+    // The description goes to terminals: nothing that moves their cursor or turns the direction of writing.
     switch scalar {
     case "\n", "\t", "\r": true
-    default: scalar.value >= 0x20 && scalar.value != 0x7f
+    default: !JSONText.mustBeEscaped(scalar)
     }
   }
 }

@@ -85,7 +85,15 @@ enum JSONText {
     }
   }
 
-  /// RFC 8259, section 7: quotation mark, reverse solidus and control characters are escaped.
+  /// Controls of both sets, what turns the direction of writing or shows nothing, and what ends a line or a paragraph.
+  static func mustBeEscaped(_ scalar: Unicode.Scalar) -> Bool {
+    switch scalar.properties.generalCategory {
+    case .control, .format, .lineSeparator, .paragraphSeparator: true
+    default: false
+    }
+  }
+
+  /// RFC 8259, section 7: quotation mark, reverse solidus and control characters are escaped; here what a terminal might obey as well.
   private static func quoted(_ string: String) -> String {
     var text = "\""
     for scalar in string.unicodeScalars {
@@ -95,9 +103,11 @@ enum JSONText {
       case "\n": text += "\\n"
       case "\r": text += "\\r"
       case "\t": text += "\\t"
-      case _ where scalar.value < 0x20:
-        let digits = String(scalar.value, radix: 16)
-        text += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+      case _ where mustBeEscaped(scalar):
+        for unit in String(scalar).utf16 {
+          let digits = String(unit, radix: 16)
+          text += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+        }
       default: text.unicodeScalars.append(scalar)
       }
     }

@@ -189,6 +189,16 @@ extension Promise {
       #expect(inherited.map(\.jobs) == [Array("the request".utf8)])
       #expect(inherited.map(\.origin) == [.retried])
       #expect(try writer.takeOver().isEmpty)
+      // It fails again and is retried again: under another name, for a commit that deletes the old row may be repeated.
+      try writer.commit { batch in
+        var again = Sample.job("kept", status: 13)
+        again.request = .array(Array("the request".utf8))
+        batch.finished = [again]
+        batch.journalDeletions = inherited.map(\.id)
+      }
+      #expect(try maintenance.retry(ResultFilter(), dryRun: false) == (1, 1))
+      try writer.commit { $0.journalDeletions = inherited.map(\.id) }
+      #expect(try writer.takeOver().map(\.jobs) == [Array("the request".utf8)])
     },
   ]
 }

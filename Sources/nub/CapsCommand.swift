@@ -105,24 +105,26 @@ struct CapsCommand: ParsableCommand {
 
     func run() throws {
       let queries = try store.open()
-      // Only for the bar; a damaged file may have no statistics, and is looked at all the same.
+      // For the bar alone: a damaged file may have no statistics, and is looked at all the same.
       let all = (try? queries.statistics()).map { Int($0.caps) }
       var cursor: PageCursor?
       var checked = 0
       var bytes: Int64 = 0
       var damaged = 0
+      var problems: [String] = []
       repeat {
         let part = try queries.verifyCaps(after: cursor, bytes: 16 << 20)
         checked += part.checked
         bytes += part.checkedBytes
         damaged += part.damaged.count
         for hash in part.damaged { try Output.line("damaged \(hash.hex)") }
+        problems += part.problems
         cursor = part.next
         Output.progress(bar(checked, of: all ?? checked, bytes: bytes))
       } while cursor != nil
       Output.endProgress()
-      let problems = try queries.integrityProblems()
-      for problem in problems { try Output.line("file: \(problem)") }
+      problems += try queries.integrityProblems()
+      for problem in problems { try Output.line("file: \(TerminalText.printable(problem))") }
       try Output.line(
         "\(checked) caps, \(bytes) bytes checked; \(damaged) damaged; the file \(problems.isEmpty ? "is sound" : "is damaged")"
       )

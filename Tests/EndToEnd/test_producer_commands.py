@@ -92,3 +92,18 @@ def test_keys_that_make_no_sense_are_refused_by_name(guarded, tmp_path):
     loose.chmod(0o644)
     done = nub("ping", "--curve-secret", str(loose), "--curve-server", str(keys / "server.pub"))
     assert done.returncode == 1 and "chmod 600" in done.stderr
+
+
+def test_a_cap_of_every_kind_is_made_by_hand_as_the_guide_says(tmp_path):
+    guide = (Path(__file__).resolve().parents[2] / "docs" / "caps.md").read_text()
+    blocks = [part.split("```")[0] for part in guide.split("```sh\n")[1:]]
+    assert len(blocks) == 1
+    binaries = tmp_path / "bin"
+    binaries.mkdir()
+    (binaries / "nub").symlink_to(os.environ["NUB_BIN"])
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", blocks[0]], cwd=tmp_path, capture_output=True, text=True, timeout=120,
+        env=os.environ | {"PATH": f"{binaries}:{os.environ['PATH']}"})
+    assert done.returncode == 0, done
+    assert sorted(path.name for path in tmp_path.glob("*.cap")) == [
+        "cnode.cap", "data.cap", "image.cap", "instance.cap", "type.cap"]

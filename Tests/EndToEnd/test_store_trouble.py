@@ -1,6 +1,7 @@
 """Stores that a worker cannot use, or not now: what it says, how it ends, and that it recovers where that is promised."""
 
 import os
+import random
 import signal
 import sqlite3
 import subprocess
@@ -104,7 +105,9 @@ def test_garbage_is_refused_and_left_alone(alone, size):
 def test_a_damaged_page_fails_what_lies_on_it_and_nothing_else(make):  # noqa: F811
     worker = make()
     producer = worker.producer()
-    jobs = [wire.call(wire.ECHO, os.urandom(200), id=b"page-%04d" % number) for number in range(400)]
+    jobs = [wire.call(wire.ECHO, b"%200d" % number, id=b"page-%04d" % number) for number in range(400)]
+    cap = ssz.data(b"a cap")[0]
+    assert producer.put(cap).status == wire.OK
     assert {reply.status for reply in producer.ask_all(jobs).values()} == {wire.OK}
     worker.terminate()
     assert worker.wait() == 0
@@ -118,7 +121,7 @@ def test_a_damaged_page_fails_what_lies_on_it_and_nothing_else(make):  # noqa: F
     assert 0 < len(lost) < 100
     with open(worker.store, "r+b") as file:
         file.seek((page - 1) * 4096)
-        file.write(os.urandom(4096))
+        file.write(random.Random(4).randbytes(4096))
     for _ in range(2):
         # It starts as ever, twice: nothing that it finds out makes it end.
         worker.start()
@@ -130,8 +133,59 @@ def test_a_damaged_page_fails_what_lies_on_it_and_nothing_else(make):  # noqa: F
         listed = nub("results", "list", "--limit", "1000", store=worker.store)
         assert listed.returncode == 1 and "damaged" in listed.stderr and ".recover" in listed.stderr, listed
         verified = nub("caps", "verify", store=worker.store)
-        assert verified.returncode == 1 and "damaged" in verified.stdout + verified.stderr, verified
+        assert (verified.returncode, verified.stderr) == (1, ""), verified
+        lines = verified.stdout.splitlines()
+        assert lines[-1] == f"1 caps, {len(cap)} bytes checked; 0 damaged; the file is damaged", verified
+        assert "file: the table jobs cannot be read as a whole" in lines, verified
+        assert any(line.startswith("file: ") and f"age {page}" in line for line in lines), verified
         worker.kill()
+
+
+def test_verify_names_the_caps_that_cannot_be_read_and_goes_on(make):  # noqa: F811
+    worker = make()
+    producer = worker.producer()
+    for number in range(200):
+        assert producer.put(ssz.data(b"%d" % number * 100)[0]).status == wire.OK
+    worker.terminate()
+    assert worker.wait() == 0
+    whole = worker.store.read_bytes()
+
+    def leaves(table: str) -> list[int]:
+        pages = f"SELECT pageno FROM dbstat('main') WHERE name = '{table}' AND pagetype = 'leaf' ORDER BY path"
+        return [int(page) for page in subprocess.run(
+            ["sqlite3", str(worker.store), pages], check=True, capture_output=True, text=True).stdout.split()]
+
+    hashes = [bytes(row[0]).hex() for row in worker.rows("SELECT hash FROM caps ORDER BY cap")]
+    # A table's page in the middle, the last one, the bodies', and the index that else names what is lost.
+    for table, which in [("caps", 1), ("caps", -1), ("cap_bodies", 3), ("sqlite_autoindex_caps_1", 1)]:
+        page = leaves(table)[which]
+        for damage in (bytes(4096), random.Random(page).randbytes(4096)):
+            worker.store.write_bytes(whole[: (page - 1) * 4096] + damage + whole[page * 4096 :])
+            verified = nub("caps", "verify", store=worker.store)
+            assert (verified.returncode, verified.stderr) == (1, ""), (table, verified)
+            lines = verified.stdout.splitlines()
+            named = [line.split()[1] for line in lines if line.startswith("damaged ")]
+            assert set(named) <= set(hashes) and len(set(named)) == len(named), (table, named)
+            assert (0 < len(named) < 100) == (table != "sqlite_autoindex_caps_1"), (table, verified)
+            assert lines[-1].startswith("200 caps, ") and lines[-1].endswith(
+                f"; {len(named)} damaged; the file is damaged"), (table, verified)
+            assert any(line.startswith("file: ") for line in lines), verified
+
+
+def test_a_store_named_by_a_link_is_the_same_store_with_the_same_locks(make):  # noqa: F811
+    worker = make()
+    assert worker.producer().call(wire.ECHO, b"kept", id=b"kept").status == wire.OK
+    other = make()
+    other.kill()
+    other.store = worker.store.parent / "link.db"
+    other.store.symlink_to(worker.store)
+    other.start()
+    # While the first one lives: both are seen, and nobody has taken anything over.
+    again = other.producer().call(wire.ECHO, b"kept", id=b"kept")
+    assert (again.status, again.duplicate) == (wire.OK, True)
+    assert company(other.store) == []
+    assert sum(name.startswith(worker.store.name + "-worker-") for name in company(worker.store)) == 2
+    assert worker.rows("SELECT count(*) FROM workers WHERE ended_ms IS NULL") == [(2,)]
 
 
 def test_another_programs_database_is_refused_and_left_alone(alone):

@@ -25,6 +25,17 @@ struct CapJSONTests {
     #expect(try Self.cap(#"{"kind": "data", "bytes": \#(text)}"#) == .data(.inline(bytes)))
   }
 
+  @Test("a description moves no terminal's cursor, and is the same cap again")
+  func terminals() throws {
+    let name = "a\u{1B}[2J\u{9B}1m\u{7F}\u{202E}\u{2028}\u{E0001}ß"
+    let image = Cap.image(.init(endpoints: [.init(name: Array(name.utf8))]))
+    for cap in [image, .data(.inline(Array(name.utf8))), .data(.inline(Array("\u{FEFF}ß".utf8)))] {
+      let text = try CapJSON.json(for: cap)
+      #expect(text.unicodeScalars.allSatisfy { $0 == "\n" || (0x20..<0x7F).contains($0.value) || $0 == "ß" })
+      #expect(try CapJSON.cap(from: Data(text.utf8)) == cap)
+    }
+  }
+
   @Test("what is left out has its zero value")
   func defaults() throws {
     #expect(try Self.cap(#"{"kind": "data"}"#) == .data(.inline([])))

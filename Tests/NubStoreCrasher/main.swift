@@ -117,6 +117,8 @@ func fill(_ path: String, limit: UInt) throws(StoreError) {
     batch.finished = [job]
     try writer.commit(batch) { _, _ in }
     say("R fill-\(number)")
+    var status = stat()
+    if stat(path + "-wal", &status) == 0 { say("log \(status.st_size)") }
     number += 1
   }
   do throws(StoreError) {

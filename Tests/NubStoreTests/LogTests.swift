@@ -62,16 +62,105 @@ import Testing
     let store = try SQLiteStore(path: path)
     let writer = try store.makeWriter(WorkerIdentity(name: "w", host: "h", pid: 1, version: "1"))
     try writer.commit { $0.finished = [Sample.job("a")] }
-    let sqlite = Process()
-    sqlite.executableURL = URL(fileURLWithPath: "/usr/bin/sqlite3")
-    sqlite.arguments = [path, "PRAGMA wal_checkpoint(TRUNCATE)"]
-    try sqlite.run()
-    sqlite.waitUntilExit()
-    #expect(sqlite.terminationStatus == 0)
+    try checkpoint(path, "TRUNCATE")
     #expect(try length(path) == 0)
     for number in 0..<300 { try writer.commit { $0.finished = [Sample.job("\(number)")] } }
     let queries = try SQLiteQueries(path: path)
     #expect(try queries.statistics().jobs == 301)
     #expect(try queries.integrityProblems() == [])
+  }
+
+  @Test func roomThatTheDiskDoesNotHaveIsGivenBack() throws {
+    let folder = try TemporaryFolder()
+    let path = folder.path("store.db")
+    // Room for one MiB, not for the two that are tried next.
+    let child = try ChildProcess(["fill", path, "1500000"])
+    let lines = child.readAll()
+    #expect(child.wait() == 0)
+    let failure = try #require(lines.firstIndex { $0.hasPrefix("error diskFull") })
+    let lengths = lines[..<failure].filter { $0.hasPrefix("log ") }.compactMap { Int($0.dropFirst(4)) }
+    #expect(lengths.first == 1 << 20)
+    let longer = lengths.filter { $0 > 1 << 20 }
+    #expect(longer.count > 3 && longer == longer.sorted(), "\(lengths)")
+    // Behind the first MiB the file is as long as its frames, and was never filled to the limit.
+    for length in longer { #expect((length - 32) % (4_096 + 24) == 0 && length < 1_500_000, "\(length)") }
+    #expect(lines.suffix(2) == ["refusing nothing", "done"])
+    let queries = try SQLiteQueries(path: path)
+    #expect(Int(try queries.statistics().jobs) == lines.count { $0.hasPrefix("R ") })
+    #expect(try queries.integrityProblems() == [])
+  }
+
+  @Test func anotherWorkersRoomIsUsed() throws {
+    let folder = try TemporaryFolder()
+    let path = folder.path("store.db")
+    let store = try SQLiteStore(path: path)
+    let writers = try (0..<4).map {
+      try store.makeWriter(WorkerIdentity(name: "\($0)", host: "h", pid: 1, version: "1"))
+    }
+    for writer in writers { try writer.commit { $0.heartbeat = Sample.now } }
+    #expect(try length(path) == 1 << 20)
+  }
+
+  @Test func aLogThatWasCutShortGetsRoomAgainWhenItStartsOver() throws {
+    let folder = try TemporaryFolder()
+    let path = folder.path("store.db")
+    let store = try SQLiteStore(path: path)
+    let writer = try store.makeWriter(WorkerIdentity(name: "w", host: "h", pid: 1, version: "1"))
+    for number in 0..<100 { try writer.commit { $0.finished = [Sample.job("\(number)")] } }
+    try checkpoint(path, "TRUNCATE")
+    #expect(try length(path) == 0)
+    for number in 100..<103 { try writer.commit { $0.finished = [Sample.job("\(number)")] } }
+    #expect(try length(path) == 1 << 20)
+  }
+
+  @Test func aWorkerThatStopsLeavesTheWholeStoreInTheFile() throws {
+    let folder = try TemporaryFolder()
+    let path = folder.path("store.db")
+    let store = try SQLiteStore(path: path)
+    let writer = try store.makeWriter(WorkerIdentity(name: "w", host: "h", pid: 1, version: "1"))
+    try writer.commit { $0.finished = [Sample.job("a")] }
+    try writer.close()
+    #expect(try length(path) == 0)
+    try FileManager.default.copyItem(atPath: path, toPath: folder.path("copy.db"))
+    #expect(try SQLiteStore(path: folder.path("copy.db")).makeReader().find("a") != nil)
+  }
+
+  @Test func otherProgramsMoveAndCutTheLogMeanwhile() throws {
+    let folder = try TemporaryFolder()
+    let path = folder.path("store.db")
+    var options = StoreOptions()
+    options.checkpointBytes = 256 << 10
+    let store = try SQLiteStore(path: path, options: options)
+    let writer = try store.makeWriter(WorkerIdentity(name: "w", host: "h", pid: 1, version: "1"))
+    let modes = ["TRUNCATE", "RESTART", "PASSIVE", "FULL"]
+    for number in 0..<400 {
+      try writer.commit { $0.finished = [Sample.job("\(number)")] }
+      if number % 25 == 24 { try checkpoint(path, modes[number / 25 % 4]) }
+      if number % 100 == 50 {
+        // As after a crash of the machine: the index is made anew from the log, zeros and all.
+        let copy = folder.path("copy-\(number).db")
+        // By another process: closing the file in this one would drop the writer's locks on it.
+        for suffix in ["", "-wal"] { try run("/bin/cp", path + suffix, copy + suffix) }
+        #expect(try SQLiteQueries(path: copy).statistics().jobs == number + 1)
+        #expect(try SQLiteQueries(path: copy).integrityProblems() == [])
+      }
+    }
+    let queries = try SQLiteQueries(path: path)
+    #expect(try queries.statistics().jobs == 400)
+    #expect(try queries.integrityProblems() == [])
+  }
+
+  private func checkpoint(_ path: String, _ mode: String) throws {
+    try run("/usr/bin/sqlite3", path, "PRAGMA journal_size_limit=70000; PRAGMA wal_checkpoint(\(mode))")
+  }
+
+  private func run(_ program: String, _ arguments: String...) throws {
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: program)
+    process.arguments = arguments
+    process.standardOutput = FileHandle.nullDevice
+    try process.run()
+    process.waitUntilExit()
+    #expect(process.terminationStatus == 0)
   }
 }

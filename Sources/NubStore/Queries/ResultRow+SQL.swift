@@ -15,20 +15,17 @@ extension ResultRow {
     """
 
   init(_ row: Row) {
-    let id: Data = row[1]
-    let name: String? = row[5]
-    let number: Int64? = row[4]
-    let operand: Data? = row[6]
-    let sandbox: Int64 = row[16]
     self.init(
-      seq: row[0], jobID: Array(id), tenant: row[2] ?? "", verb: Names.word(row[3], in: Names.verbs),
-      function: name ?? number.map { String($0) } ?? Hex.text(operand ?? Data()),
-      state: Names.word(row[7], in: Names.states), status: row[8], guestStatus: row[9], message: row[10],
-      resultBytes: row[11], attempts: row[12], worker: row[13] ?? "",
-      engine: Names.word(row[14], in: Names.engines),
-      image: row[15], sandbox: UInt64(bitPattern: sandbox), queuedMicroseconds: row[17],
-      runMicroseconds: row[18],
-      acceptedMilliseconds: row[19], finishedMilliseconds: row[20])
+      seq: row.integer(0), jobID: Array(row.blob(1) ?? Data()), tenant: row.text(2) ?? "",
+      verb: Names.word(row.integer(3), in: Names.verbs),
+      function: row.text(5) ?? row.optionalInteger(4).map { String($0) } ?? Hex.text(row.blob(6) ?? Data()),
+      state: Names.word(row.integer(7), in: Names.states), status: row.integer(8),
+      guestStatus: row.optionalInteger(9).map { UInt32(clamping: $0) }, message: row.text(10),
+      resultBytes: row.optionalInteger(11).map { Int($0) }, attempts: row.integer(12),
+      worker: row.text(13) ?? "", engine: Names.word(row.integer(14), in: Names.engines),
+      image: row.text(15), sandbox: UInt64(bitPattern: row.integer(16)), queuedMicroseconds: row.integer(17),
+      runMicroseconds: row.integer(18), acceptedMilliseconds: row.integer(19),
+      finishedMilliseconds: row.integer(20))
   }
 }
 

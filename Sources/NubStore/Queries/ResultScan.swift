@@ -117,7 +117,9 @@ struct ResultScan {
 
   private func fetch(_ statement: GRDB.Statement, _ low: Int64, _ high: Int64, _ count: Int) throws -> [Hit] {
     let arguments = query.arguments(low: low, high: high) + [count]
-    return try Row.fetchAll(statement, arguments: arguments).map { Hit(seq: $0[0], key: $0[1]) }
+    return try Row.fetchAll(statement, arguments: arguments).map {
+      Hit(seq: $0.integer(0), key: $0.integer(1))
+    }
   }
 
   private static func next(_ window: Int64, took: Duration) -> Int64 {

@@ -26,7 +26,7 @@ public final class SQLiteMaintenance: StoreMaintenance {
   /// Opens a store that exists and is up to date.
   public init(path: String, options: StoreOptions = StoreOptions()) throws(StoreError) {
     queries = try SQLiteQueries(path: path, options: options)
-    writing = Mutex(try Writing(path: path, options: options))
+    writing = Mutex(try Writing(path: queries.path, options: options))
   }
 
   // MARK: Results
@@ -82,7 +82,8 @@ public final class SQLiteMaintenance: StoreMaintenance {
     }
   }
 
-  /// Requests go back into the journal, owned by nobody, each in the same transaction in which its result goes.
+  /// Requests go back into the journal, owned by nobody, each in the same transaction in which its result goes. A row's name is the
+  /// result's number, negative: neither that nor what the workers make up is given twice, so nobody can take it for an older one.
   private func retry(_ jobs: [Int64], dryRun: Bool) throws(StoreError) -> (retried: Int, withoutRequest: Int)
   {
     if dryRun {
@@ -111,7 +112,7 @@ public final class SQLiteMaintenance: StoreMaintenance {
       connection,
       """
       INSERT INTO journal(batch, worker, attempts, count, jobs)
-      SELECT coalesce((SELECT max(batch) FROM journal WHERE batch < 4294967296), 0) + 1, NULL, 0, 1, r.request
+      SELECT -r.seq, NULL, 0, 1, r.request
       FROM requests r JOIN jobs j ON j.seq = r.seq WHERE r.seq = ?1
       """)
     for seq in jobs {

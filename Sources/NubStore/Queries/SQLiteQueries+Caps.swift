@@ -70,7 +70,7 @@ extension SQLiteQueries {
         let row = try Row.fetchOne(
           db, sql: "SELECT \(Self.columns) FROM caps c WHERE c.hash = ?", arguments: [bytes])
       else { return nil }
-      let cap: Int64 = row[0]
+      let cap: Int64 = row.integer(0)
       let references = try Row.fetchAll(
         db,
         sql: """
@@ -79,7 +79,9 @@ extension SQLiteQueries {
           """, arguments: [cap])
       return CapDetail(
         row: CapRow(row),
-        references: references.map { CapDetail.Reference(hash: Hex.text($0[0] as Data), isPresent: $0[1]) },
+        references: references.map {
+          CapDetail.Reference(hash: Hex.text($0.blob(0) ?? Data()), isPresent: $0[1])
+        },
         referredBy: try Int64.fetchOne(
           db, sql: "SELECT count(*) FROM cap_refs WHERE child_hash = ?", arguments: [bytes]) ?? 0,
         tenants: try String.fetchAll(
@@ -99,58 +101,14 @@ extension SQLiteQueries {
       ).map { Array($0) }
     }
   }
-
-  public func verifyCaps(after cursor: PageCursor?, bytes: Int64) throws(StoreError) -> CapVerification {
-    try read { db in
-      var outcome = CapVerification(checked: 0, checkedBytes: 0, damaged: [], next: nil)
-      let rows = try Row.fetchCursor(
-        db,
-        sql: """
-          SELECT c.cap, c.hash, c.kind, c.size, b.wire, (SELECT count(*) FROM cap_refs r WHERE r.parent = c.cap)
-          FROM caps c LEFT JOIN cap_bodies b ON b.cap = c.cap WHERE c.cap > ? ORDER BY c.cap
-          """, arguments: [cursor?.position ?? 0])
-      while let row = try rows.next() {
-        let name: Data = row[1]
-        let wire: Data? = row[4]
-        let hash = CapHash(Array(name)) ?? .zero
-        outcome.checked += 1
-        outcome.checkedBytes += Int64(wire?.count ?? 0)
-        let facts = CapFacts(hash: hash, kind: row[2], size: row[3], references: row[5])
-        if wire.flatMap({ CapFacts(ofWire: Array($0)) }) != facts { outcome.damaged.append(hash) }
-        if outcome.checkedBytes >= bytes {
-          outcome.next = PageCursor(position: row[0])
-          break
-        }
-      }
-      return outcome
-    }
-  }
-}
-
-/// What a cap's row says of its bytes.
-private struct CapFacts: Equatable {
-  var hash: CapHash
-  var kind: Int64
-  var size: Int64
-  /// Different caps that it refers to.
-  var references: Int64
-}
-
-extension CapFacts {
-  /// What the bytes say themselves; nil if they are no cap.
-  init?(ofWire wire: [UInt8]) {
-    guard let view = try? CapView(validating: wire.span.bytes) else { return nil }
-    self.init(
-      hash: view.hashTreeRoot(), kind: Int64(view.kind.rawValue), size: Int64(wire.count),
-      references: Int64(Set(view.references).count))
-  }
 }
 
 extension CapRow {
   init(_ row: Row) {
     self.init(
-      cap: row[0], hash: Hex.text(row[1] as Data), kind: Names.word(row[2], in: Names.capKinds), size: row[3],
-      puts: row[4], skips: row[5], isIncomplete: row[8], firstPutMilliseconds: row[6],
-      lastUsedMilliseconds: row[7])
+      cap: row.integer(0), hash: Hex.text(row.blob(1) ?? Data()),
+      kind: Names.word(row.integer(2), in: Names.capKinds), size: row.integer(3), puts: row.integer(4),
+      skips: row.integer(5), isIncomplete: row[8], firstPutMilliseconds: row.integer(6),
+      lastUsedMilliseconds: row.integer(7))
   }
 }

@@ -17,9 +17,9 @@ extension SQLiteQueries {
       let rows = try db.makeStatement(sql: ResultRow.select + " WHERE j.seq = ?")
       var details: [ResultDetail] = []
       for found in try Row.fetchAll(statement, arguments: [resultBytes, id, limit]) {
-        let seq: Int64 = found[0]
-        let result: Data? = found[1]
-        let digest: Data = found[2]
+        let seq: Int64 = found.integer(0)
+        let result = found.blob(1)
+        let digest = found.blob(2) ?? Data()
         guard let row = try Row.fetchOne(rows, arguments: [seq]) else { continue }
         details.append(
           ResultDetail(

@@ -15,6 +15,7 @@ public final class SQLiteQueries: StoreQueries {
   public init(
     path: String, options: StoreOptions = StoreOptions(), timeLimit limit: Duration? = nil
   ) throws(StoreError) {
+    let path = StoreFile.resolved(path)
     self.path = path
     let timeLimit = limit.map { QueryTimeLimit($0) }
     self.timeLimit = timeLimit
@@ -75,6 +76,16 @@ public final class SQLiteQueries: StoreQueries {
     }
   }
 
+  /// As ``read(_:)``, each statement by itself: one transaction around all would fail at its end when any statement in it met damage.
+  func readOneByOne<R>(_ body: (Database) throws -> R) throws(StoreError) -> R {
+    try StoreError.wrap(path: path) {
+      try queue.unsafeRead { db in
+        timeLimit?.begin()
+        return try body(db)
+      }
+    }
+  }
+
   // MARK: Results
 
   public func results(
@@ -113,9 +124,9 @@ public final class SQLiteQueries: StoreQueries {
       var details: [ResultDetail] = []
       for number in tenants {
         guard let found = try Row.fetchOne(statement, arguments: [number, id]) else { continue }
-        let seq: Int64 = found[0]
-        let result: Data? = found[1]
-        let digest: Data = found[2]
+        let seq: Int64 = found.integer(0)
+        let result = found.blob(1)
+        let digest = found.blob(2) ?? Data()
         guard let row = try Row.fetchOne(rows, arguments: [seq]) else { continue }
         details.append(
           ResultDetail(
@@ -153,20 +164,6 @@ public final class SQLiteQueries: StoreQueries {
       }
       // Time was up: the earliest minute is not whole.
       return tally.rows(dropEarliest: high > first, limit: minutes)
-    }
-  }
-
-  public func integrityProblems() throws(StoreError) -> [String] {
-    try read { db in
-      var problems: [String] = []
-      do {
-        let lines = try String.fetchCursor(db, sql: "PRAGMA integrity_check")
-        while let line = try lines.next() { if line != "ok" { problems.append(line) } }
-      } catch let error as DatabaseError where error.resultCode == .SQLITE_CORRUPT {
-        // The check gives up on a page that it cannot read as one; what it said before counts.
-        problems.append(error.message ?? "malformed")
-      }
-      return problems
     }
   }
 }

@@ -17,8 +17,8 @@ enum SequenceSearch {
     while low < high {
       let middle = low + (high - low) / 2
       guard let row = try Row.fetchOne(probe, arguments: [middle]) else { break }
-      let seq: Int64 = row[0]
-      let finished: Int64 = row[1]
+      let seq: Int64 = row.integer(0)
+      let finished: Int64 = row.integer(1)
       if finished < time { low = seq + 1 } else { high = middle }
     }
     return low

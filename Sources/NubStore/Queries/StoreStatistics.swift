@@ -89,8 +89,10 @@ public struct CapDetail: Sendable, Codable, Equatable {
 public struct CapVerification: Sendable {
   public var checked: Int
   public var checkedBytes: Int64
-  /// The hashes under which bytes lie that do not have that hash, or are no cap.
+  /// The hashes under which bytes lie that do not have that hash, are no cap, or cannot be read.
   public var damaged: [CapHash]
+  /// Why some caps may not have been looked at, in words; empty if all were.
+  public var problems: [String]
   /// Where to go on; nil at the end.
   public var next: PageCursor?
 }

@@ -15,13 +15,15 @@ struct ThroughputTally {
 
   /// - Parameter row: minute, jobs, successes, queued and run microseconds, longest run.
   mutating func add(_ row: Row) {
-    var sum = minutes[row[0], default: Sum()]
-    sum.jobs += row[1] as Int64
-    sum.succeeded += row[2] as Int64
-    sum.queued += row[3] as Int64
-    sum.run += row[4] as Int64
-    sum.maximum = max(sum.maximum, row[5])
-    minutes[row[0]] = sum
+    let minute: Int64 = row.integer(0)
+    var sum = minutes[minute, default: Sum()]
+    sum.jobs += row.integer(1)
+    sum.succeeded += row.integer(2)
+    // What a damaged row says may be anything.
+    sum.queued &+= row.integer(3)
+    sum.run &+= row.integer(4)
+    sum.maximum = max(sum.maximum, row.integer(5))
+    minutes[minute] = sum
   }
 
   func rows(dropEarliest: Bool, limit: Int) -> [ThroughputRow] {

@@ -11,6 +11,8 @@ struct LogRoom: ~Copyable {
   private let limit: Int64
   /// How long the file is, as far as known.
   private var length: Int64 = 0
+  /// Where the log ended when it was asked last.
+  private var lastEnd: Int64 = 0
 
   private static let smallest: Int64 = 1 << 20
   /// When less is left, more is made.
@@ -24,12 +26,19 @@ struct LogRoom: ~Copyable {
   }
 
   /// Whether a log that ends at `end` is to get more room.
-  func isShort(at end: Int64) -> Bool { end + Self.margin > length && length < limit }
+  mutating func isShort(at end: Int64) -> Bool {
+    // It has started over, perhaps because another program moved it and cut its file short: look again. What failed may succeed now.
+    if end < lastEnd { length = 0 }
+    lastEnd = end
+    return lacksRoom(at: end)
+  }
 
-  /// Doubles the room. Only with SQLite's write lock: nobody appends meanwhile.
+  private func lacksRoom(at end: Int64) -> Bool { end + Self.margin > length && length < limit }
+
+  /// Doubles the room behind `end`. Only with SQLite's write lock: nobody appends meanwhile.
   ///
-  /// Without success, the disk being full or anything else, commits go on as they can, and nothing more is tried.
-  mutating func grow() {
+  /// Without success, the disk being full or anything else, commits go on as they can, and nothing more is tried until the log starts over.
+  mutating func grow(at end: Int64) {
     let descriptor = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW)
     guard descriptor >= 0 else {
       length = .max
@@ -40,9 +49,11 @@ struct LogRoom: ~Copyable {
     var status = stat()
     guard fstat(descriptor, &status) == 0, status.st_size > 0 else { return }
     let old = Int64(status.st_size)
+    length = old
+    // Another worker may have made room already.
+    guard lacksRoom(at: end) else { return }
     let wanted = min(max(Self.smallest, 2 * old), limit)
-    length = max(old, wanted)
-    guard wanted > old else { return }
+    length = wanted
     if !fill(descriptor, from: old, to: wanted) || fdatasync(descriptor) != 0 {
       ftruncate(descriptor, off_t(old))
       length = .max

@@ -21,6 +21,7 @@ public final class SQLiteStore: Store {
   /// Throws `.newerVersion` for a file of a later program, `.corrupt` for one that is damaged, truncated or no store, and `.cannotOpen`,
   /// `.readOnly`, `.diskFull` or `.locked`; the file is then as it was.
   public init(path: String, options: StoreOptions = StoreOptions()) throws(StoreError) {
+    let path = StoreFile.resolved(path)
     self.path = path
     self.options = options
     _ = Self.countsNoMemory

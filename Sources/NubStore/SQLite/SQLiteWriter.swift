@@ -60,7 +60,7 @@ final class SQLiteWriter: StoreWriter {
         context?.assumingMemoryBound(to: Int.self).pointee = Int(frames)
         return SQLITE_OK
       }, logFrames)
-    try makeRoom()
+    makeRoom()
   }
 
   deinit {
@@ -177,7 +177,7 @@ final class SQLiteWriter: StoreWriter {
       }
     }
     if logBytes >= store.options.checkpointBytes { try moveLog() }
-    try makeRoom()
+    makeRoom()
   }
 
   private func write(_ batch: borrowing CommitBatch) throws(StoreError) {
@@ -240,11 +240,12 @@ final class SQLiteWriter: StoreWriter {
     logFrames.pointee = result.moved < result.log ? result.log : 0
   }
 
-  /// Lets the next commits find room in the log's file. Nothing but fdatasync is quicker for it.
-  private func makeRoom() throws(StoreError) {
+  /// Lets the next commits find room in the log's file. Nothing but fdatasync is quicker for it, so what goes wrong with it, after a commit
+  /// that did not, is nobody's business.
+  private func makeRoom() {
     let end = Int64(logFrames.pointee) * (pageSize + 24)
     guard store.options.durability == .full, room.isShort(at: end) else { return }
-    try link.transaction(durable: false) { (_) throws(StoreError) in room.grow() }
+    try? link.transaction(durable: false) { (_) throws(StoreError) in room.grow(at: end) }
   }
 
   var hasLogWorthMoving: Bool { logBytes >= store.options.checkpointBytes / 4 }
@@ -299,6 +300,7 @@ final class SQLiteWriter: StoreWriter {
     }
     isClosed = true
     _ = try link.checkpoint()
+    link.emptyLog()
     registration.liveness.removeFile()
   }
 }

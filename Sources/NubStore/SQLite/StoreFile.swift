@@ -7,6 +7,17 @@ enum StoreFile {
   static func lockPath(_ path: String) -> String { path + "-lock" }
   static func livenessPath(_ path: String, worker: Int64) -> String { "\(path)-worker-\(worker)" }
 
+  /// The file that a symbolic link names. SQLite keeps the log beside that one, and workers that came by different names must meet at the
+  /// same locks.
+  static func resolved(_ path: String) -> String {
+    var status = stat()
+    guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFLNK, let real = realpath(path, nil) else {
+      return path
+    }
+    defer { free(real) }
+    return String(cString: real)
+  }
+
   /// Makes the file if it is missing, refuses it if it is not ours to write, and brings it up to date.
   static func prepare(path: String, options: StoreOptions) throws(StoreError) {
     // First what needs nothing but a look: a file that is refused gets no lock and no log beside it.

@@ -72,6 +72,13 @@ final class WriteConnection {
     return (Int(log), Int(moved))
   }
 
+  /// Cuts the log short, if it is all in the database and nobody reads it, so that the database file is the whole store.
+  func emptyLog() {
+    sqlite3_busy_timeout(connection.handle, 0)
+    defer { sqlite3_busy_timeout(connection.handle, options.busyTimeoutMilliseconds) }
+    _ = try? checkpoint(SQLITE_CHECKPOINT_TRUNCATE)
+  }
+
   private func setSynchronous(full: Bool) throws(StoreError) {
     guard full != isFull else { return }
     // This pragma acts when it is prepared, so it cannot be kept.
