@@ -7,6 +7,7 @@ import NubHTTP
 import NubLifecycle
 import NubProcess
 import NubSecurity
+import struct NubWorker.WorkerError
 import NubZMQ
 
 /// `nub broker`: a Majordomo broker (RFC 7 and 8) between producers and a fleet of workers.
@@ -31,6 +32,8 @@ struct BrokerCommand: AsyncParsableCommand {
       address = try settings.http.check()
     } catch let error as SettingConflict {
       throw ValidationError(error.description)
+    } catch let error as WorkerError {
+      throw ValidationError(error.description)
     } catch let error as SecurityError {
       throw ValidationError(error.message)
     }
@@ -42,11 +45,16 @@ struct BrokerCommand: AsyncParsableCommand {
     let context = try Context(maxSockets: 65_535)
     var curve: (server: CurveServer, authenticator: Authenticator)?
     if let secret = settings.curveSecret, let authorized = settings.authorizedKeys {
-      let keys = try AuthorizedKeys(directory: authorized, logger: logger)
-      curve = (
-        CurveServer(keys: try KeyFile.readSecret(secret)),
-        try Authenticator(context: context, keys: keys, logger: logger)
-      )
+      do {
+        let keys = try AuthorizedKeys(directory: authorized, logger: logger)
+        curve = (
+          CurveServer(keys: try KeyFile.readSecret(secret)),
+          try Authenticator(context: context, keys: keys, logger: logger)
+        )
+      } catch let error as SecurityError {
+        Output.error("nub: the broker cannot run: CURVE: \(error.message)")
+        throw ExitCode(EndStatus.usage.rawValue)
+      }
     }
     let keys = curve?.authenticator.keys
     var configuration = settings.broker
@@ -63,7 +71,7 @@ struct BrokerCommand: AsyncParsableCommand {
           context: context, endpoints: settings.endpoints, configuration: configuration,
           options: settings.server, curve: curve, stopper: stopper, logger: logger))
     } catch {
-      Output.error("nub: the broker cannot run: \(error)")
+      Output.error("nub: the broker cannot run: \(error)\(Advice.after(error))")
       throw ExitCode(EndStatus(error).rawValue)
     }
     logger.notice(

@@ -1,6 +1,8 @@
+import ArgumentParser
 import Logging
 import NubBroker
 import NubConfiguration
+import NubLifecycle
 import NubMachine
 import NubProcess
 import NubWorker
@@ -10,6 +12,14 @@ struct ProcessSettings {
   var user: String?
   var filtersCalls = true
   var allowsDumps = false
+
+  /// A process with one sandbox is larger than less: its doors would be closed and opened for ever.
+  static let leastMemory = 64 << 20
+
+  static func check(maximumMemory bytes: some BinaryInteger) throws(SettingConflict) {
+    guard bytes != 0, bytes < leastMemory else { return }
+    throw SettingConflict("max-memory is \(bytes); 0, or \(leastMemory) and more, is allowed")
+  }
 
   static let userHelp =
     "Become this user before anything is read from outside; for a start as root. Store and keys must be the user's."
@@ -45,9 +55,11 @@ struct ProcessSettings {
         try SystemCallFilter.install()
       }
     } catch let error as ProcessError {
-      throw CommandFailure(error.message)
+      Output.error("nub: cannot run: \(error.message)")
+      throw ExitCode((error.code == .system ? EndStatus.resources : .usage).rawValue)
     } catch let error as MachineError {
-      throw CommandFailure(error.message)
+      Output.error("nub: cannot run: \(error.message)\n  nub doctor looks at what a sandbox needs")
+      throw ExitCode(EndStatus.sandbox.rawValue)
     }
   }
 }
@@ -93,7 +105,8 @@ extension ServiceManager {
     do {
       return try fromEnvironment(logger: logger)
     } catch {
-      throw CommandFailure(error.message)
+      Output.error("nub: cannot run: \(error.message)")
+      throw ExitCode(EndStatus.usage.rawValue)
     }
   }
 }
