@@ -25,7 +25,8 @@ public struct WorkerError: Error, Sendable, CustomStringConvertible {
   }
 
   public var description: String {
-    if let cause { return "\(message): \(cause)" }
-    return message
+    // A message that is the cause's own says everything once.
+    guard let cause, !message.hasSuffix("\(cause)") else { return message }
+    return "\(message): \(cause)"
   }
 }

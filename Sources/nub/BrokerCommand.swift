@@ -7,6 +7,7 @@ import NubHTTP
 import NubLifecycle
 import NubProcess
 import NubSecurity
+import struct NubWorker.WorkerError
 import NubZMQ
 
 /// `nub broker`: a Majordomo broker (RFC 7 and 8) between producers and a fleet of workers.
@@ -30,6 +31,8 @@ struct BrokerCommand: AsyncParsableCommand {
       try settings.check()
       address = try settings.http.check()
     } catch let error as SettingConflict {
+      throw ValidationError(error.description)
+    } catch let error as WorkerError {
       throw ValidationError(error.description)
     } catch let error as SecurityError {
       throw ValidationError(error.message)
@@ -67,7 +70,7 @@ struct BrokerCommand: AsyncParsableCommand {
           context: context, endpoints: settings.endpoints, configuration: configuration,
           options: settings.server, curve: curve, stopper: stopper, logger: logger))
     } catch {
-      Output.error("nub: the broker cannot run: \(error)")
+      Output.error("nub: the broker cannot run: \(error)\(Advice.after(error))")
       throw ExitCode(EndStatus(error).rawValue)
     }
     logger.notice(

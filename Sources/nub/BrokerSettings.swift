@@ -2,6 +2,7 @@ import Logging
 import NubBroker
 import NubConfiguration
 import NubSecurity
+import NubWorker
 
 /// What `nub broker` can be told. A new option is a line in the table.
 struct BrokerSettings: Configurable {
@@ -56,12 +57,18 @@ struct BrokerSettings: Configurable {
     .choice("log-level", \.logLevel, "The least that is logged."),
   ]
 
-  /// - Throws: ``SettingConflict`` or `SecurityError` for settings that contradict each other.
+  /// - Throws: ``SettingConflict``, `WorkerError` or `SecurityError` for settings that contradict each other.
   func check() throws {
     guard (curveSecret == nil) == (authorizedKeys == nil) else {
       throw SettingConflict("--curve-secret and --authorized-keys are of use together only")
     }
+    try ProcessSettings.check(maximumMemory: server.residentBytes)
     for endpoint in endpoints {
+      // A broker binds; libzmq would take a wrong port for another one.
+      guard try Endpoint(parsing: endpoint, default: .bind).address == endpoint else {
+        throw SettingConflict(
+          "--bind \(endpoint): a broker binds every endpoint; leave out the mark in front")
+      }
       try EndpointPolicy.check(endpoint, isEncrypted: curveSecret != nil, allowsInsecure: allowsInsecure)
     }
   }

@@ -69,15 +69,17 @@ struct CallCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
+    // What is wrong on this side is known before anybody is asked.
+    let payload = try payload()
+    let caps = try cap.map { try Client.dataCap(try readFile($0, limit: defaultBodyLimit)) }
     let connection = try client.connect()
     defer { connection.close() }
     do {
       let number = try await client.ask { try await functionNumber(connection) }
       let options = CallOptions(
         deadline: deadline.map { .milliseconds($0) }, priority: priority, fresh: fresh ? true : nil)
-      let caps = try cap.map { try Client.dataCap(try readFile($0, limit: defaultBodyLimit)) }
       let request = CallRequest(
-        function: number, payload: try payload(), id: id.flatMap { JobID(Array($0.utf8)) } ?? JobID(),
+        function: number, payload: payload, id: id.flatMap { JobID(Array($0.utf8)) } ?? JobID(),
         caps: caps, options: options)
       let result = try await client.ask { try await connection.call(request) }
       try report(result.meta)

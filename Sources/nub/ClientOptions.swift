@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import NubClient
 import NubSecurity
+import NubWorker
 import NubZMQ
 
 /// What every command that talks to a worker takes.
@@ -36,8 +37,12 @@ struct ClientOptions: ParsableArguments {
 
   func connect() throws -> Client {
     do {
-      return try Client(endpoint: address, curve: try curve(), tenant: tenant, timeout: .seconds(timeout))
+      return try Client(
+        endpoint: try Endpoint(parsing: address, default: .connect).address, curve: try curve(),
+        tenant: tenant, timeout: .seconds(timeout))
     } catch let error as SecurityError {
+      throw CommandFailure(error.message)
+    } catch let error as WorkerError {
       throw CommandFailure(error.message)
     } catch let error as ClientError {
       throw CommandFailure("\(error)")

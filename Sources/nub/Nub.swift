@@ -34,7 +34,11 @@ enum Program {
   static func main() {
     do {
       let command = try Nub.parseAsRoot()
-      try (command as? any ConfinedCommand)?.confine()
+      do {
+        try (command as? any ConfinedCommand)?.confine()
+      } catch {
+        end(command, error)
+      }
       run(Handover(command: command))
     } catch {
       Nub.exit(withError: error)
@@ -58,9 +62,28 @@ enum Program {
         }
         Nub.exit()
       } catch {
-        Nub.exit(withError: error)
+        end(command, error)
       }
     }
     dispatchMain()
+  }
+
+  /// What a command finds wrong with its settings when it runs; the parser would point to the help of `nub` as a whole.
+  private static func end(_ command: any ParsableCommand, _ error: any Error) -> Never {
+    guard let error = error as? ValidationError else { Nub.exit(withError: error) }
+    let name = path(to: type(of: command), from: Nub.self) ?? "nub"
+    Output.error("Error: \(error.message)\n  See '\(name) --help' for more information.")
+    Nub.exit(withError: ExitCode.validationFailure)
+  }
+
+  private static func path(
+    to command: any ParsableCommand.Type, from root: any ParsableCommand.Type
+  ) -> String? {
+    let name = root.configuration.commandName ?? ""
+    if command == root { return name }
+    for child in root.configuration.subcommands {
+      if let rest = path(to: command, from: child) { return "\(name) \(rest)" }
+    }
+    return nil
   }
 }

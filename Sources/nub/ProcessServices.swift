@@ -39,7 +39,7 @@ struct ProcessServices {
     do {
       try await group.run()
     } catch {
-      Output.error("nub: \(name) cannot run: \(error)")
+      Output.error("nub: \(name) cannot run: \(error)\(Advice.after(error))")
       throw ExitCode(EndStatus(error).rawValue)
     }
     if signals?.wasForced == true { throw ExitCode(EndStatus.forced.rawValue) }

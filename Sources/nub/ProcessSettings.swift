@@ -13,6 +13,14 @@ struct ProcessSettings {
   var filtersCalls = true
   var allowsDumps = false
 
+  /// A process with one sandbox is larger than less: its doors would be closed and opened for ever.
+  static let leastMemory = 64 << 20
+
+  static func check(maximumMemory bytes: some BinaryInteger) throws(SettingConflict) {
+    guard bytes != 0, bytes < leastMemory else { return }
+    throw SettingConflict("max-memory is \(bytes); 0, or \(leastMemory) and more, is allowed")
+  }
+
   static let userHelp =
     "Become this user before anything is read from outside; for a start as root. Store and keys must be the user's."
   static let seccompHelp =

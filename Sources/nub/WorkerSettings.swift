@@ -131,6 +131,7 @@ struct WorkerSettings: Configurable {
   func makeConfiguration() throws -> WorkerConfiguration {
     var configuration = worker
     configuration.doors = try makeDoors()
+    try ProcessSettings.check(maximumMemory: configuration.maximumMemory ?? 0)
     if let curveSecret {
       configuration.curve = CurveConfiguration(
         secretKeyPath: curveSecret, authorizedKeysPath: authorizedKeys, serverKey: curveServer)

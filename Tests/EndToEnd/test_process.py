@@ -237,7 +237,8 @@ def test_the_store_is_its_owners_alone_whatever_the_umask(make_worker, umask):
         os.umask(before)
     worker._await_ping()
     assert worker.producer().call(wire.ECHO, b"x").body == b"x"
-    files = list(worker.directory.glob("nub.sqlite*"))
+    files = [path for path in worker.directory.glob("nub.sqlite*") if path.is_file()]
+    assert (worker.directory / "nub.sqlite.control").stat().st_mode & 0o077 == 0
     assert len(files) >= 3
     modes = {path.name: oct(stat.S_IMODE(path.stat().st_mode)) for path in files}
     assert modes == {path.name: "0o700" if path.is_dir() else "0o600" for path in files}

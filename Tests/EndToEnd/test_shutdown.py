@@ -173,7 +173,12 @@ def test_each_cause_has_its_exit_status(scratch, tmp_path):
             (USAGE, ["worker", "--lanes", "none"], "lanes"),
             (USAGE, ["worker", "--serve", "tcp://0.0.0.0:1"], "insecure"),
             (USAGE, ["worker", *store, *door, "--http", "0.0.0.0:0"], "--http-insecure"),
-            (UNREACHABLE, ["worker", *store, "--serve", f"tcp://127.0.0.1:{port}"], str(port)),
+            (USAGE, ["worker", *store, *door, "--max-memory", "1"], "67108864"),
+            (USAGE, ["worker", *store, *door, "--guest", "/etc/passwd"], "guest image"),
+            (USAGE, ["worker", *store, *door, "--guest-heap", "3000000"], "2 MiB"),
+            (USAGE, ["worker", *store, *door, "--user", "no-such-user"], "no-such-user"),
+            (UNREACHABLE, ["worker", *store, "--serve", f"tcp://127.0.0.1:{port}"], f"{port}): Address already in use"),
+            (UNREACHABLE, ["worker", *store, "--serve", f"tcp://127.0.0.1:{port}"], "ss -ltnp"),
             (UNREACHABLE, ["worker", *store, *door, "--http", str(port)], str(port)),
             (NO_STORE, ["worker", "--store", f"{tmp_path}/none/s.db", *door, "--control", "off"], "none/s.db"),
         ]
@@ -184,10 +189,19 @@ def test_each_cause_has_its_exit_status(scratch, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         for arguments in (["--bind", f"tcp://127.0.0.1:{port}"], ["--bind", f"ipc://{scratch}/b", "--http", str(port)]):
-            done = subprocess.run(
-                [os.environ["NUB_BIN"], "broker", *arguments], capture_output=True, text=True, timeout=60
-            )
+            done = broker(*arguments)
             assert done.returncode == UNREACHABLE and str(port) in done.stderr, done.stderr
+    for arguments, word in [
+        (["--bind", "foo"], "not an endpoint"), (["--bind", "tcp://127.0.0.1:99999"], "99999"),
+        (["--bind", "@tcp://127.0.0.1:0"], "binds every"), (["--max-memory", "1"], "67108864"),
+        (["--curve-secret", "none", "--authorized-keys", "none"], "none"),
+    ]:
+        done = broker(*arguments)
+        assert done.returncode == USAGE and word in done.stderr, (arguments, done.stderr)
+
+
+def broker(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([os.environ["NUB_BIN"], "broker", *arguments], capture_output=True, text=True, timeout=60)
 
 
 @pytest.mark.kvm
@@ -209,7 +223,7 @@ def test_a_broker_drains_and_is_told_twice(scratch):
             [os.environ["NUB_BIN"], "broker", "--bind", f"ipc://{scratch}/twice", "--drain-timeout", "60"],
             stderr=subprocess.PIPE, text=True,
         )
-        assert "serving" in process.stderr.readline()
+        assert any("serving" in line for line in process.stderr)
         for number in signals:
             process.send_signal(number)
             time.sleep(0.3)

@@ -74,6 +74,11 @@ public final class BrokerSite: HTTPContent {
 
   // MARK: The page
 
+  /// What an operator should see first: somebody waits where nobody works.
+  private static func mark(_ service: BrokerSnapshot.ServiceState) -> HTML {
+    service.waiting > 0 && service.workers == 0 ? " <span class=\"pill bad\">no worker</span>" : ""
+  }
+
   private func page() -> PageResponse {
     let snapshot = board.snapshot ?? BrokerSnapshot()
     let counters = snapshot.counters
@@ -81,7 +86,7 @@ public final class BrokerSite: HTTPContent {
       program: "broker", name: Show.text(name, limit: 64), state: Pages.state(Self.health(board.snapshot)))
     let lines = snapshot.services.map { service -> HTML in
       """
-      <tr><td>\(Show.text(service.name, limit: 100))</td><td class="n" data-l="workers">\(Show.count(service.workers))</td>\
+      <tr><td class="name">\(Show.text(service.name, limit: 100))\(Self.mark(service))</td><td class="n" data-l="slots">\(Show.count(service.workers))</td>\
       <td class="n" data-l="idle">\(Show.count(service.idle))</td><td class="n" data-l="waiting">\(Show.count(service.waiting))</td>\
       <td class="n" data-l="oldest">\(service.waiting > 0 ? Show.microseconds(service.oldestMilliseconds * 1_000) : "")</td>\
       <td class="n" data-l="requests">\(Show.count(service.requests))</td><td class="n" data-l="refused">\(Show.count(service.refused))</td>\

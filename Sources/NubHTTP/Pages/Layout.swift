@@ -138,9 +138,9 @@ struct Layout: Sendable {
       .tile b { font-size: 20px; }
       .stack tr:first-child { display: none; } .stack tr { display: block; padding: 10px 14px; border-top: 1px solid var(--line); }
       .stack tr:nth-child(2) { border-top: 0; } .stack td { display: block; border: 0; padding: 1px 0; text-align: left; }
-      .stack td.why { width: auto; } .stack td, .stack td.job .id { max-width: 100%; min-width: 0; overflow-wrap: anywhere; }
+      .stack td.why { width: auto; } .stack td.n { display: inline-block; margin-right: 16px; } .stack td, .stack td.job .id { max-width: 100%; min-width: 0; overflow-wrap: anywhere; }
       .tile:last-child:nth-child(odd) { grid-column: 1 / -1; }
-      .stack td[data-l]::before { content: attr(data-l) " "; color: var(--soft); } .stack td:empty { display: none; }
+      .stack td[data-l]::before { content: attr(data-l) " "; color: var(--soft); } .stack td:empty, .stack td.n:empty { display: none; }
       dl { grid-template-columns: 1fr; gap: 2px; } dd { margin-bottom: 8px; } }
     """
 }

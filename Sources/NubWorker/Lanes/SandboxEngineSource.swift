@@ -47,7 +47,7 @@ final class SandboxEngineSource: LaneEngineSource {
       }
       pool = try Self.pool(of: template, configuration, descriptors)
     } catch {
-      throw WorkerError(.engine, error.message, cause: error)
+      throw Self.failure(error)
     }
   }
 
@@ -63,9 +63,17 @@ final class SandboxEngineSource: LaneEngineSource {
     } catch {
       guard case .system = error.code else {
         pool.close()
-        throw WorkerError(.engine, error.message, cause: error)
+        throw Self.failure(error)
       }
       logger.error("no sandbox yet; jobs wait for one", metadata: ["error": "\(error.message)"])
+    }
+  }
+
+  /// What is wrong with a setting, an image that cannot be run among them, stays wrong however often the worker is started.
+  private static func failure(_ error: MachineError) -> WorkerError {
+    switch error.code {
+    case .imageInvalid, .configurationInvalid: WorkerError(.configuration, error.message, cause: error)
+    default: WorkerError(.engine, error.message, cause: error)
     }
   }
 
