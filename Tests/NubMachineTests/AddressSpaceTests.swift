@@ -122,6 +122,37 @@ import Testing
     #expect(ends[1] <= AddressSpace.Slot.guest.physicalBase)
   }
 
+  /// With nested paging a walk of the tables counts as a write to them, so they may not lie in a read-only slot. A
+  /// processor that has to set the accessed bits shows that it can, and each sandbox's are its own.
+  @Test(.needsKVM) func theProcessorMayWriteToASandboxsPageTables() throws {
+    let bits: UInt64 = 1 << 5 | 1 << 6
+    /// How many entries are present, and how many of those are marked.
+    func count(_ machine: VirtualMachine) -> (present: Int, accessed: Int) {
+      var result = (present: 0, accessed: 0)
+      for offset in stride(from: 0, to: machine.tables.size, by: 8) {
+        let entry = machine.tables.base.load(fromByteOffset: offset, as: UInt64.self)
+        if entry & 1 != 0 { result.present += 1 }
+        if entry & 1 != 0, entry & 1 << 5 != 0 { result.accessed += 1 }
+      }
+      return result
+    }
+    let template = try SandboxTemplate(kvm: try GuestImage.builtIn())
+    var sandbox = try Sandbox(unstarted: template)
+    guard case .machine(let machine) = sandbox.body else { return }
+    for offset in stride(from: 0, to: machine.tables.size, by: 8) {
+      let entry = machine.tables.base.load(fromByteOffset: offset, as: UInt64.self)
+      machine.tables.base.storeBytes(of: entry & ~bits, toByteOffset: offset, as: UInt64.self)
+    }
+    #expect(count(machine).accessed == 0)
+    try sandbox.start()
+    #expect(try sandbox.call(FunctionID.echo, [1, 2, 3]) == [1, 2, 3])
+    #expect(count(machine).accessed > 0)
+    let other = try template.makeSandbox()
+    guard case .machine(let untouched) = other.body else { return }
+    let all = count(untouched)
+    #expect(all.present > 0 && all.accessed == all.present)
+  }
+
   @Test func locateGivesOnlyWhatLiesWhollyInOneUserMapping() throws {
     let space = try Tables().space
     let heap = try #require(space.mapping(.heap))

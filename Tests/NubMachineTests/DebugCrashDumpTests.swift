@@ -128,6 +128,31 @@ import Testing
     #expect(folder.names.filter { $0.hasPrefix("nub-guest-") } == Array(written.suffix(2)))
   }
 
+  @Test func aGuestThatFaultsAgainAndAgainIsDumpedNowAndThen() throws {
+    let folder = try TemporaryFolder()
+    var configuration = SandboxConfiguration()
+    configuration.crashDumps = CrashDumpConfiguration(directory: folder.path)
+    let template = try SandboxTemplate(kvm: try GuestImage.builtIn(), configuration: configuration)
+    // What was earned long ago is not saved up, and the first that is dumped again says how many were not.
+    var limit = DumpLimit()
+    let hour: UInt64 = 3_600_000_000_000
+    for _ in 0..<DumpLimit.burst { #expect(limit.take(now: hour) == 0) }
+    for _ in 0..<5 { #expect(limit.take(now: hour) == nil) }
+    #expect(limit.take(now: hour + DumpLimit.interval) == 5)
+    #expect(limit.take(now: hour + DumpLimit.interval) == nil)
+    template.dumpLimit.withLock { $0 = limit }
+
+    // The clock is the machine's, and may be less than an hour; a limit in the future allows nothing now.
+    let later = monotonicNanoseconds() + 2 * hour
+    template.dumpLimit.withLock { for _ in 0..<DumpLimit.burst { _ = $0.take(now: later) } }
+    var sandbox = try template.makeSandbox()
+    _ = try? sandbox.call(FunctionID.fault, [FaultKind.invalidOpcode.rawValue])
+    #expect(sandbox.isPoisoned && sandbox.lastCrashDump == nil && folder.names.isEmpty)
+    // On demand there is one all the same.
+    try sandbox.crashDump(to: "\(folder.path)/wanted.core")
+    #expect(folder.names == ["wanted.core"])
+  }
+
   @Test func aDumpKeepsItsSizeLimitAndStillOpens() throws {
     let folder = try TemporaryFolder()
     var sandbox = try Support.sandbox()

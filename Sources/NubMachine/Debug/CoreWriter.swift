@@ -11,9 +11,6 @@ struct CoreWriter {
     var bytes: UnsafeRawBufferPointer
   }
 
-  /// Between a dump's name and the number of the process that is writing it.
-  static let draftSuffix = ".partial-"
-
   let machine: VirtualMachine
   let sizeLimit: UInt64
 
@@ -24,7 +21,7 @@ struct CoreWriter {
     var (sources, isTruncated) = choose()
     sources.sort { $0.piece.address < $1.piece.address }
     let core = CoreFile(pieces: sources.map(\.piece), registers: registers, reason: reason)
-    let draft = "\(path)\(CoreWriter.draftSuffix)\(getpid())"
+    let draft = "\(path)\(CrashDumpConfiguration.draftSuffix)\(getpid())"
     let number = unsafe open(draft, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
     let file = try FileDescriptor(number < 0 ? -errno : number, "creating \(draft)")
     do throws(MachineError) {

@@ -35,6 +35,8 @@ public struct CrashDumpConfiguration: Sendable, Equatable {
   // Only files that look like this are ever deleted.
   private static let prefix = "nub-guest-"
   private static let suffix = ".core"
+  /// Between a dump's name and the number of the process that is writing it.
+  static let draftSuffix = ".partial-"
 
   /// The path of a new dump in the directory. Names sort by time.
   public func newPath(sandbox: UInt64) -> String {
@@ -53,7 +55,7 @@ public struct CrashDumpConfiguration: Sendable, Equatable {
   }
 
   private func isAbandoned(_ name: String) -> Bool {
-    let parts = name.components(separatedBy: CoreWriter.draftSuffix)
+    let parts = name.components(separatedBy: Self.draftSuffix)
     guard parts.count == 2, parts[0].hasSuffix(Self.suffix), let process = Int32(parts[1]), process > 0 else {
       return false
     }

@@ -1,5 +1,6 @@
 import Glibc
 import Logging
+import Synchronization
 
 extension Sandbox {
   /// Writes the guest's registers and memory to an ELF core file that gdb opens beside the image
@@ -14,13 +15,22 @@ extension Sandbox {
     try writeDump(to: path, sizeLimit: sizeLimit, because: poison, text: "on demand")
   }
 
-  /// Writes a dump of what `error` ended with, where a directory for dumps is configured.
+  /// Writes a dump of what `error` ended with, where a directory for dumps is configured and ``DumpLimit`` allows it.
   mutating func recordCrash(_ error: MachineError) {
     guard let configuration = crashDumps else { return }
     switch error.code {
     case .fault, .abort: break
     case .deadlineExceeded, .cancelled, .protocolViolation, .guestError, .tooLarge, .poisoned, .capInvalid,
       .hashMismatch, .imageInvalid, .configurationInvalid, .kvmUnavailable, .system:
+      return
+    }
+    let now = monotonicNanoseconds()
+    let (skipped, isFirstSkipped) = template.dumpLimit.withLock { ($0.take(now: now), $0.skipped == 1) }
+    guard let skipped else {
+      if isFirstSkipped {
+        template.logger.warning(
+          "crash dumps are left out: guests fault too often", metadata: ["sandbox": "\(id)"])
+      }
       return
     }
     do throws(MachineError) {
@@ -32,8 +42,7 @@ extension Sandbox {
         "crash dump written",
         metadata: [
           "sandbox": "\(id)", "path": "\(dump.path)", "bytes": "\(dump.size)",
-          "truncated": "\(dump.isTruncated)",
-          "reason": "\(error.message)",
+          "truncated": "\(dump.isTruncated)", "skipped_before": "\(skipped)", "reason": "\(error.message)",
         ])
     } catch {
       template.logger.error(

@@ -64,6 +64,12 @@ final class MachineTemplate: Sendable {
     return try MappedMemory(sharing: file.number, size: Int(space.templateSize), writable: false)
   }
 
+  /// A sandbox's page tables, see ``AddressSpace``: the template's pages, until something is written to one.
+  func mapTables() throws(MachineError) -> MappedMemory {
+    try MappedMemory(
+      copying: file.number, at: space.tablesOffset, size: Int(space.tablesPages * MemoryMap.pageSize))
+  }
+
   /// Copies a segment's bytes into the memory that stands for it.
   static func load(
     _ image: GuestImage, _ segment: GuestImage.Segment, _ target: UnsafeMutableRawBufferPointer?

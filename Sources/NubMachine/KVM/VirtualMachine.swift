@@ -24,6 +24,7 @@ final class VirtualMachine: Sendable {
   private let run: RunPage
   // The guest's memory. Declared after the descriptors and so destroyed in whatever order: KVM holds its own references.
   let shared: MappedMemory
+  let tables: MappedMemory
   let hostArea: MappedMemory
   let guestArea: MappedMemory
   /// Pages of the guest slot that a debugger has written; KVM's dirty log does not see those.
@@ -33,6 +34,7 @@ final class VirtualMachine: Sendable {
     self.template = template
     let space = template.space
     shared = try template.mapShared()
+    tables = try template.mapTables()
     hostArea = try MappedMemory(anonymous: Int(space.hostSize))
     guestArea = try MappedMemory(anonymous: Int(space.guestSize))
     vm = try FileDescriptor(nub_kvm_create_vm(template.device.descriptor.number), "KVM_CREATE_VM")
@@ -49,25 +51,37 @@ final class VirtualMachine: Sendable {
         template.image, template.image.segments[index],
         guestArea.bytes(at: mapping.offset, count: mapping.size))
     }
-    for slot in AddressSpace.Slot.allCases { try setSlot(slot) }
+    try setSlots()
     try VirtualCPUState.apply(to: vcpu, template: template)
     run.synchronise(UInt64(KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS))
   }
 
-  /// Registers a slot with KVM, which records from the start which pages of the guest's own are written.
-  private func setSlot(_ slot: AddressSpace.Slot) throws(MachineError) {
-    let memory =
-      switch slot {
-      case .template: unsafe (shared.base, shared.size)
-      case .host: unsafe (hostArea.base, hostArea.size)
-      case .guest: unsafe (guestArea.base, guestArea.size)
-      }
+  /// Registers the memory with KVM, which records from the start which pages of the guest's own are written.
+  private func setSlots() throws(MachineError) {
+    let space = template.space
+    try unsafe setSlot(
+      AddressSpace.Slot.template.rawValue, at: AddressSpace.Slot.template.physicalBase, shared.base,
+      Int(space.tablesOffset), flags: KVM_MEM_READONLY)
+    try unsafe setSlot(
+      AddressSpace.Slot.tables, at: AddressSpace.Slot.template.physicalBase + space.tablesOffset, tables.base,
+      tables.size, flags: 0)
+    try unsafe setSlot(
+      AddressSpace.Slot.host.rawValue, at: AddressSpace.Slot.host.physicalBase, hostArea.base, hostArea.size,
+      flags: KVM_MEM_READONLY)
+    try unsafe setSlot(
+      AddressSpace.Slot.guest.rawValue, at: AddressSpace.Slot.guest.physicalBase, guestArea.base,
+      guestArea.size, flags: KVM_MEM_LOG_DIRTY_PAGES)
+  }
+
+  private func setSlot(
+    _ slot: UInt32, at physical: UInt64, _ memory: UnsafeMutableRawPointer, _ size: Int, flags: UInt
+  ) throws(MachineError) {
     var region = kvm_userspace_memory_region()
-    region.slot = slot.rawValue
-    region.flags = UInt32(slot == .guest ? KVM_MEM_LOG_DIRTY_PAGES : KVM_MEM_READONLY)
-    region.guest_phys_addr = slot.physicalBase
-    region.memory_size = unsafe UInt64(memory.1)
-    region.userspace_addr = unsafe UInt64(UInt(bitPattern: memory.0))
+    region.slot = slot
+    region.flags = UInt32(flags)
+    region.guest_phys_addr = physical
+    region.memory_size = UInt64(size)
+    region.userspace_addr = UInt64(UInt(bitPattern: memory))
     let result = unsafe nub_kvm_set_region(vm.number, &region)
     guard result >= 0 else { throw .system("KVM_SET_USER_MEMORY_REGION", result) }
   }

@@ -3,20 +3,26 @@ import NubABI
 /// The guest's address space as the host lays it out: which virtual ranges exist, which guest physical memory they are,
 /// and what ring 3 may do with them.
 ///
-/// Guest physical memory is three KVM slots:
+/// Guest physical memory is four KVM slots:
 ///
 /// | slot | guest physical address | content | guest | host mapping |
 /// |---|---|---|---|---|
-/// | ``Slot/template`` | 0x0001_0000 | descriptor tables, stubs, page tables, the image's code and constants | read-only | shared by all sandboxes of a template |
+/// | ``Slot/template`` | 0x0001_0000 | descriptor tables, stubs, the image's code and constants | read-only | shared by all sandboxes of a template |
+/// | ``Slot/tables`` | behind the template's | page tables | not mapped | shared until it is written |
 /// | ``Slot/host`` | 0x2000_0000 | host control page, request and response area | read-only | private |
 /// | ``Slot/guest`` | 0x1_0000_0000 | the image's data, exception stack, control page, log, stack, results, heap | writable | private |
 ///
-/// The first two are KVM_MEM_READONLY slots, so that not even a mistake in the page tables lets a guest change them.
+/// The template's and the host's are KVM_MEM_READONLY slots, so that not even a mistake in the page tables lets a guest
+/// change them. The page tables' is not: with nested paging the processor's walk of a guest's tables counts as a write,
+/// whether or not it changes them (Intel SDM vol. 3, 29.3.3.2, with EPT's accessed and dirty flags; AMD APM vol. 2, 15.25).
 struct AddressSpace: Sendable {
   enum Slot: UInt32, Sendable, CaseIterable {
     case template = 0
     case host = 1
     case guest = 2
+
+    /// The slot of the page tables, which no mapping reaches. Its memory is the end of the template's file.
+    static let tables: UInt32 = 3
 
     var physicalBase: UInt64 {
       switch self {
@@ -61,11 +67,11 @@ struct AddressSpace: Sendable {
   }
 
   let mappings: [Mapping]
-  /// Bytes of each slot.
+  /// Bytes of each slot; of the template's file, which ends with the page tables.
   let templateSize: UInt64
   let hostSize: UInt64
   let guestSize: UInt64
-  /// Where the page tables lie in the template slot, and how many pages there is room for.
+  /// Where the page tables lie in the template's file, and how many pages there is room for.
   let tablesOffset: UInt64
   let tablesPages: UInt64
 

@@ -29,12 +29,16 @@ import Glibc
   }
 
   /// The pages of a file, writable for this owner alone; what it writes reaches neither the file nor other mappings.
-  init(copying fd: Int32, size: Int) throws(MachineError) {
-    try self.init(size: size, protection: PROT_READ | PROT_WRITE, flags: MAP_PRIVATE, fd: fd)
+  init(copying fd: Int32, at offset: UInt64 = 0, size: Int) throws(MachineError) {
+    try self.init(
+      size: size, protection: PROT_READ | PROT_WRITE, flags: MAP_PRIVATE, fd: fd, offset: off_t(offset))
   }
 
-  private init(size: Int, protection: Int32, flags: Int32, fd: Int32) throws(MachineError) {
-    guard let memory = unsafe mmap(nil, size, protection, flags, fd, 0), unsafe memory != mapFailed else {
+  private init(
+    size: Int, protection: Int32, flags: Int32, fd: Int32, offset: off_t = 0
+  ) throws(MachineError) {
+    guard let memory = unsafe mmap(nil, size, protection, flags, fd, offset), unsafe memory != mapFailed
+    else {
       throw .system("mmap of \(size) bytes", -errno)
     }
     unsafe base = unsafe memory

@@ -3,8 +3,8 @@ import NubABI
 /// Four-level page tables (Intel SDM vol. 3, 4.5), built once before the first run and never changed: a shadow-paging KVM
 /// does not see later changes.
 ///
-/// Accessed and dirty bits are set from the start, because the tables lie in a read-only slot where the processor could
-/// not set them.
+/// Accessed and dirty bits are set from the start, so that no processor has to set them: that would cost each sandbox a
+/// copy of the tables, and a hypervisor that walks them in software an atomic change.
 @safe struct PageTables {
   // Safe: it exists only while ``write(_:into:)`` borrows the memory; indices below the count that it checks.
   private static let present: UInt64 = 1 << 0
@@ -34,7 +34,7 @@ import NubABI
   private let physicalBase: UInt64
   private var used: UInt64 = 1
 
-  /// Writes tables for `space` into its template slot, whose memory is `template`.
+  /// Writes tables for `space` into its template's file, whose memory is `template`.
   /// Returns the physical address of the top-level table, for CR3.
   static func write(_ space: AddressSpace, into template: borrowing MappedMemory) -> UInt64? {
     let size = space.tablesPages * MemoryMap.pageSize

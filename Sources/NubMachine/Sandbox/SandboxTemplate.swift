@@ -1,4 +1,5 @@
 public import Logging
+import Synchronization
 
 /// Where guest code runs.
 public enum Engine: String, Sendable, CaseIterable {
@@ -26,6 +27,7 @@ public final class SandboxTemplate: Sendable {
   public let functions: [GuestImage.Function]
   let metrics = MachineMetrics.current
   let spans = GuestSpan()
+  let dumpLimit = Mutex(DumpLimit())
 
   /// Where guest code runs.
   public var engine: Engine {
