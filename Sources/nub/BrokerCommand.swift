@@ -45,13 +45,13 @@ struct BrokerCommand: AsyncParsableCommand {
     let context = try Context(maxSockets: 65_535)
     var curve: (server: CurveServer, authenticator: Authenticator)?
     if let secret = settings.curveSecret, let authorized = settings.authorizedKeys {
-      do {
+      do throws(SecurityError) {
         let keys = try AuthorizedKeys(directory: authorized, logger: logger)
         curve = (
           CurveServer(keys: try KeyFile.readSecret(secret)),
           try Authenticator(context: context, keys: keys, logger: logger)
         )
-      } catch let error as SecurityError {
+      } catch {
         Output.error("nub: the broker cannot run: CURVE: \(error.message)")
         throw ExitCode(EndStatus.usage.rawValue)
       }
