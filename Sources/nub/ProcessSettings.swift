@@ -13,6 +13,12 @@ struct ProcessSettings {
   var filtersCalls = true
   var allowsDumps = false
 
+  static func logger(_ label: String, _ level: Logger.Level) -> Logger {
+    var logger = Logger(label: label) { StreamLogHandler.standardError(label: $0) }
+    logger.logLevel = level
+    return logger
+  }
+
   /// A process with one sandbox is larger than less: its doors would be closed and opened for ever.
   static let leastMemory = 64 << 20
 
@@ -75,7 +81,7 @@ extension WorkerCommand: ConfinedCommand {
     guard !options.printConfig else { return }
     try settings.process.confine(
       storePath: settings.worker.storePath, usesKVM: settings.worker.engine == .kvm,
-      logger: Logger(label: "nub.worker") { StreamLogHandler.standardError(label: $0) })
+      logger: ProcessSettings.logger("nub.worker", settings.logLevel))
   }
 }
 
@@ -84,7 +90,7 @@ extension BrokerCommand: ConfinedCommand {
     let settings = try options.configure().root
     guard !options.printConfig else { return }
     try settings.process.confine(
-      logger: Logger(label: "nub.broker") { StreamLogHandler.standardError(label: $0) })
+      logger: ProcessSettings.logger("nub.broker", settings.logLevel))
   }
 }
 
