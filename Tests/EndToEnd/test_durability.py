@@ -186,7 +186,7 @@ def test_a_second_sigterm_ends_at_once(make):
 
     eventually(is_refused, "no drain")
     worker.terminate()
-    assert worker.wait(20) == 0
+    assert worker.wait(20) == 75
     reply = direct.receive()
     assert (reply.id, reply.status) == (running, wire.UNAVAILABLE)
 
