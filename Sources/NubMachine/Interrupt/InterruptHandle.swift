@@ -44,15 +44,22 @@ public final class InterruptHandle: Sendable {
     var old = InterruptState(word: state.load(ordering: .acquiring))
     while true {
       guard old.isRunning, number == nil || number == old.callNumber else { return false }
-      guard let new = old.requested(request, ofCall: number) else {
+      // Whoever asked first sends the signal. Real-time signals queue: one for each of many kills at once would keep the
+      // owner in its handler.
+      let isAsked = old.has(request)
+      guard let new = isAsked ? old : old.requested(request, ofCall: number) else {
         // 255 threads are signalling this call at this moment; one of them will be done soon.
         sched_yield()
         old = InterruptState(word: state.load(ordering: .acquiring))
         continue
       }
+      // A change also where nothing changes: what the caller wrote before it is seen by the owner who clears the request.
       let (done, seen) = state.compareExchange(
         expected: old.word, desired: new.word, ordering: .acquiringAndReleasing)
-      if done { break }
+      if done {
+        if isAsked { return true }
+        break
+      }
       old = InterruptState(word: seen)
     }
     // Registered as a signaller: the owner cannot leave this call, so the thread is the one that runs it.
