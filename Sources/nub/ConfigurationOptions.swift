@@ -97,7 +97,8 @@ extension Environment {
     settings: ["NUB_CONFIG", "NUB_ENDPOINT", "NUB_STORE", "NUB_ENGINE"]
       + WorkerSettings.settings.map(\.environment) + BrokerSettings.settings.map(\.environment),
     tools: [
-      "NUB_BIN", "NUB_LONG_TESTS", "NUB_CRASHES", "NUB_SEED", "NUB_KEEP", "NUB_STORE_KILLS",
+      "NUB_BIN", "NUB_CRASH_BIN", "NUB_TRY_SYSTEMD", "NUB_LONG_TESTS", "NUB_CRASHES", "NUB_SEED", "NUB_KEEP",
+      "NUB_STORE_KILLS",
       "NUB_STORE_FAILPOINT", "NUB_WORKER_FAILPOINT",
     ])
 }
