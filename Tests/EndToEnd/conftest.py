@@ -33,6 +33,16 @@ def pytest_collection_modifyitems(config, items):
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
+def failpoint_binary() -> str:
+    """Failpoints are in debug builds alone."""
+    return os.environ.get("NUB_CRASH_BIN") or os.environ.get("NUB_BIN", "")
+
+
+needs_failpoints = pytest.mark.skipif(
+    "/debug/" not in os.path.realpath(failpoint_binary()), reason="failpoints are in debug builds only: NUB_BIN or NUB_CRASH_BIN"
+)
+
+
 class Worker:
     """One `nub worker`: two doors, one store, any number of lives."""
 
@@ -54,6 +64,8 @@ class Worker:
     def start(self, wait: bool = True) -> "Worker":
         assert self.process is None or self.process.poll() is not None
         binary = os.environ.get("NUB_BIN")
+        if "NUB_WORKER_FAILPOINT" in self.environment:
+            binary = failpoint_binary()
         assert binary, "NUB_BIN names the nub executable (see Tests/EndToEnd/run)"
         self._lives += 1
         with open(self.log, "ab") as log:

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 import wire
+from conftest import needs_failpoints
 
 BINARY = os.environ.get("NUB_BIN", "")
 # docs/operators.md
 USAGE = 64
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can change users and look into every process")
-needs_debug = pytest.mark.skipif("/debug/" not in os.path.realpath(BINARY), reason="failpoints are in debug builds only")
 
 
 class Manager:
@@ -93,7 +93,7 @@ def test_a_drain_that_takes_long_keeps_the_watchdog_content(make_worker, manager
     assert worker.wait() == 0
 
 
-@needs_debug
+@needs_failpoints
 def test_a_thread_that_stands_still_silences_the_watchdog(make_worker, manager, scratch):
     hold = scratch / f"hold-{os.urandom(4).hex()}"
     hold.touch()
