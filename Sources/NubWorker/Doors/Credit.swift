@@ -22,6 +22,11 @@ struct Credit: Sendable {
   }
 
   var isExhausted: Bool { jobs >= maximumJobs || bytes >= maximumBytes }
+  /// Whether pipelines have three quarters of it. A collector that has gone holds what its pipeline brought for as long as it is away; the
+  /// rest is for those who ask directly.
+  var isPulledShareExhausted: Bool {
+    pulledJobs >= maximumJobs - maximumJobs / 4 || pulledBytes >= maximumBytes - maximumBytes / 4
+  }
   /// Jobs that may be taken before ``isExhausted`` must be asked again.
   var remainingJobs: Int { isExhausted ? 0 : maximumJobs - jobs }
 

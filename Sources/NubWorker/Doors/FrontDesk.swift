@@ -154,7 +154,8 @@ final class FrontDesk {
   /// Whether pipeline doors have taken enough for now. What they take is journaled and held until its reply has left, and more of it
   /// makes nothing quicker (docs/decisions/0431); a direct door's jobs are held by whoever waits for them, and only run out of credit.
   var hasPlenty: Bool {
-    credit.isExhausted || (credit.pulledBytes >= limits.plentyBytes && credit.pulledJobs >= limits.plentyJobs)
+    credit.isExhausted || credit.isPulledShareExhausted
+      || (credit.pulledBytes >= limits.plentyBytes && credit.pulledJobs >= limits.plentyJobs)
   }
 
   private func wait(_ now: Monotonic) throws(ZMQError) {
