@@ -1,7 +1,10 @@
 """Stores that a worker cannot use, or not now: what it says, how it ends, and that it recovers where that is promised."""
 
+import atexit
+import functools
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -19,9 +22,20 @@ from test_durability import eventually, make  # noqa: F401  (make is a fixture)
 NUB = os.environ.get("NUB_BIN", "nub")
 
 
+@functools.cache
+def program(user: int | None) -> str:
+    """nub where that user may run it: the checkout may lie in a folder of somebody's own."""
+    if user is None:
+        return NUB
+    folder = tempfile.mkdtemp(prefix="nub-for-others-")
+    atexit.register(shutil.rmtree, folder, True)
+    os.chmod(folder, 0o755)
+    return shutil.copy(NUB, folder)
+
+
 def nub(*arguments: str, store: Path, user: int | None = None) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [NUB, *arguments, "--store", str(store)], capture_output=True, text=True, timeout=120, user=user,
+        [program(user), *arguments, "--store", str(store)], capture_output=True, text=True, timeout=120, user=user,
         stdin=subprocess.DEVNULL,
     )
 
@@ -32,7 +46,7 @@ def start_refused(store: Path, user: int | None = None) -> str:
     # Somebody else may not use /dev/kvm, and would be told that first.
     engine = ENGINE if user is None else "inprocess"
     done = subprocess.run(
-        [NUB, "worker", "--store", str(store), "--serve", f"ipc://{socket}", "--engine", engine, "--lanes", "1"],
+        [program(user), "worker", "--store", str(store), "--serve", f"ipc://{socket}", "--engine", engine, "--lanes", "1"],
         capture_output=True, text=True, timeout=120, user=user, stdin=subprocess.DEVNULL,
     )
     assert done.returncode == 74, (done.returncode, done.stderr)
