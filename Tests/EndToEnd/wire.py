@@ -41,6 +41,9 @@ SHA256, CAP_SHA256, CAP_WORD_COUNT = 256, 257, 258
 # How long a reply may take before the test says so. Nothing depends on it being short.
 PATIENCE_MS = 60_000
 
+# Jobs that one producer leaves unanswered: a quarter of what a worker accepts.
+WINDOW = 1_000
+
 
 def new_id() -> bytes:
     """A UUIDv7's 16 bytes (RFC 9562, section 5.7): time first, so that ids come in order."""
@@ -142,15 +145,25 @@ class Producer:
         return reply
 
     def ask_all(self, jobs: list[list[bytes]], timeout_ms: int = PATIENCE_MS) -> dict[bytes, Reply]:
-        """Sends all jobs, then collects their replies, in whatever order they come."""
-        ids = [self.send(frames) for frames in jobs]
+        """Asks all jobs and collects their replies, in whatever order they come.
+
+        At most `WINDOW` jobs are unanswered at a time: a worker, however slow, refuses none of them for want of room.
+        """
+        ids: set[bytes | None] = set()
         replies: dict[bytes, Reply] = {}
-        for _ in ids:
-            reply = self.receive(timeout_ms)
-            assert reply.id not in replies, f"answered twice: {reply.id!r}"
-            replies[reply.id] = reply
-        assert set(replies) == set(ids)
+        for frames in jobs:
+            if len(ids) - len(replies) == WINDOW:
+                self.collect(replies, timeout_ms)
+            ids.add(self.send(frames))
+        while len(replies) < len(jobs):
+            self.collect(replies, timeout_ms)
+        assert set(replies) == ids
         return replies
+
+    def collect(self, replies: dict[bytes, Reply], timeout_ms: int) -> None:
+        reply = self.receive(timeout_ms)
+        assert reply.id not in replies, f"answered twice: {reply.id!r}"
+        replies[reply.id] = reply
 
     def call(self, function: int, payload: bytes = b"", **more: Any) -> Reply:
         return self.ask(call(function, payload, **more))
