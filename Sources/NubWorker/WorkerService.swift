@@ -1,6 +1,7 @@
 internal import Glibc
 internal import Logging
 internal import NubBroker
+internal import NubJSON
 internal import NubSecurity
 internal import NubStore
 
