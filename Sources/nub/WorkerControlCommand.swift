@@ -77,13 +77,15 @@ struct WorkerControlCommand: ParsableCommand {
 
   private func text(_ reply: ControlReply) -> String {
     let status = reply.status
-    if let note = reply.note, verb != .status { return "\(printable(status.name)): \(printable(note))" }
+    if let note = reply.note, verb != .status {
+      return "\(TerminalText.printable(status.name)): \(TerminalText.printable(note))"
+    }
     var lines = [
-      "\(printable(status.name)) \(status.phase), pid \(status.pid), \(status.ready ? "ready" : "not ready")"
+      "\(TerminalText.printable(status.name)) \(status.phase), pid \(status.pid), \(status.ready ? "ready" : "not ready")"
     ]
     if !status.stuck.isEmpty { lines.append("  no progress: \(status.stuck.joined(separator: ", "))") }
-    if let store = status.store { lines.append("  store: \(printable(store))") }
-    if let sandboxes = status.sandboxes { lines.append("  sandboxes: \(printable(sandboxes))") }
+    if let store = status.store { lines.append("  store: \(TerminalText.printable(store))") }
+    if let sandboxes = status.sandboxes { lines.append("  sandboxes: \(TerminalText.printable(sandboxes))") }
     lines.append(
       "  \(status.lanesBusy) of \(status.lanes) lanes busy, \(status.waiting) jobs waiting, "
         + "\(status.inFlight) in flight")
@@ -91,16 +93,9 @@ struct WorkerControlCommand: ParsableCommand {
       "  \(status.succeeded) succeeded, \(status.failed) failed, \(status.duplicates) answered from the store"
     )
     if !status.endpoints.isEmpty {
-      lines.append("  \(status.endpoints.map(printable).joined(separator: " "))")
+      lines.append("  \(status.endpoints.map(TerminalText.printable).joined(separator: " "))")
     }
     return lines.joined(separator: "\n")
-  }
-
-  /// A worker's name is what somebody chose: nothing of it may reach the terminal as a command.
-  private func printable(_ text: String) -> String {
-    text.unicodeScalars.map { scalar in
-      scalar.properties.generalCategory == .control ? "\\u{\(String(scalar.value, radix: 16))}" : "\(scalar)"
-    }.joined()
   }
 }
 
