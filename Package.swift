@@ -84,7 +84,6 @@ let package = Package(
 
     // No pkg-config: Debian's libzmq.pc names flags that SwiftPM refuses, with a warning at each build.
     .systemLibrary(name: "CZeroMQ", providers: [.apt(["libzmq3-dev"])]),
-    // libzmq's handles for producers; the worker's own are made for its hot path.
     .target(name: "NubZMQ", dependencies: ["CZeroMQ"]),
     .target(
       name: "NubWorker",
@@ -186,7 +185,7 @@ let package = Package(
     .testTarget(
       name: "NubWorkerTests",
       dependencies: [
-        "NubWorker", "CZeroMQ", "NubJSON", "NubMachine", "NubStore", "NubCap",
+        "NubWorker", "NubJSON", "NubMachine", "NubStore", "NubCap", "NubZMQ",
         .product(name: "InMemoryTracing", package: "swift-distributed-tracing"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "Tracing", package: "swift-distributed-tracing"),
