@@ -82,12 +82,15 @@ let package = Package(
 
     // No pkg-config: Debian's libzmq.pc names flags that SwiftPM refuses, with a warning at each build.
     .systemLibrary(name: "CZeroMQ", providers: [.apt(["libzmq3-dev"])]),
+    // The system calls of the relay in front of pipelines.
+    .target(name: "CNubRelay"),
     // libzmq's handles for producers; the worker's own are made for its hot path.
     .target(name: "NubZMQ", dependencies: ["CZeroMQ"]),
     .target(
       name: "NubWorker",
       dependencies: [
-        "CZeroMQ", "NubABI", "NubMachine", "NubStore", "NubCap", "NubBroker", "NubSecurity", "NubZMQ",
+        "CNubRelay", "CZeroMQ", "NubABI", "NubMachine", "NubStore", "NubCap", "NubBroker", "NubSecurity",
+        "NubZMQ",
         .product(name: "DequeModule", package: "swift-collections"),
         .product(name: "HeapModule", package: "swift-collections"),
         .product(name: "Logging", package: "swift-log"),

@@ -13,6 +13,11 @@ struct SocketOptions: Sendable {
   var receiveHighWaterMark: Int32 = 256
   /// Messages per peer that libzmq may hold on their way out.
   var sendHighWaterMark: Int32 = 1_000
+
+  /// Seconds of silence until TCP asks whether the peer is there, seconds between its questions, and how many it asks.
+  static let keepAliveIdle: Int32 = 15
+  static let keepAliveInterval: Int32 = 5
+  static let keepAliveCount: Int32 = 3
 }
 
 extension Socket {
@@ -27,9 +32,9 @@ extension Socket {
     // can send what is not read: their timer makes libzmq 4.3.4 abort the process when such a peer hangs up (docs/decisions/0412).
     try set(ZMQ_HEARTBEAT_IVL, Int32(0))
     try set(ZMQ_TCP_KEEPALIVE, Int32(1))
-    try set(ZMQ_TCP_KEEPALIVE_IDLE, Int32(15))
-    try set(ZMQ_TCP_KEEPALIVE_INTVL, Int32(5))
-    try set(ZMQ_TCP_KEEPALIVE_CNT, Int32(3))
+    try set(ZMQ_TCP_KEEPALIVE_IDLE, SocketOptions.keepAliveIdle)
+    try set(ZMQ_TCP_KEEPALIVE_INTVL, SocketOptions.keepAliveInterval)
+    try set(ZMQ_TCP_KEEPALIVE_CNT, SocketOptions.keepAliveCount)
     // Reconnect after 100 ms, doubling to 10 s: the default of a constant 100 ms makes a herd of a fleet.
     try set(ZMQ_RECONNECT_IVL, Int32(100))
     try set(ZMQ_RECONNECT_IVL_MAX, Int32(10_000))
