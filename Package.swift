@@ -84,11 +84,14 @@ let package = Package(
 
     // No pkg-config: Debian's libzmq.pc names flags that SwiftPM refuses, with a warning at each build.
     .systemLibrary(name: "CZeroMQ", providers: [.apt(["libzmq3-dev"])]),
+    // The system calls of the relay in front of pipelines.
+    .target(name: "CNubRelay"),
     .target(name: "NubZMQ", dependencies: ["CZeroMQ"]),
     .target(
       name: "NubWorker",
       dependencies: [
-        "CZeroMQ", "NubABI", "NubMachine", "NubStore", "NubCap", "NubBroker", "NubJSON", "NubSecurity",
+        "CNubRelay", "CZeroMQ", "NubABI", "NubMachine", "NubStore", "NubCap", "NubBroker", "NubJSON",
+        "NubSecurity",
         "NubZMQ",
         .product(name: "DequeModule", package: "swift-collections"),
         .product(name: "HeapModule", package: "swift-collections"),

@@ -124,7 +124,10 @@ private final class Handler {
 
   private func answer(_ request: ZAPRequest) -> ZAPReply {
     let now = Self.now
-    guard limiter.admits(request.address, milliseconds: now) else {
+    // All relayed peers would have one address, and pay for each other.
+    let address = request.isRelayed ? "" : request.address
+    let shown = request.isRelayed ? "in the relay's line" : request.address
+    guard limiter.admits(address, milliseconds: now) else {
       tally.add(\.limited)
       return ZAPReply(status: .tryAgain, text: "try again later")
     }
@@ -132,15 +135,15 @@ private final class Handler {
       principal.tenant == nil || request.domain != CurveServer.allTenantsDomain
     {
       tally.add(\.admitted)
-      logger.debug("admitted", metadata: ["peer": "\(principal.name)", "address": "\(request.address)"])
+      logger.debug("admitted", metadata: ["peer": "\(principal.name)", "address": "\(shown)"])
       return ZAPReply(status: .admitted, text: "OK", userID: key)
     }
     tally.add(\.refused)
-    limiter.noteRefusal(request.address, milliseconds: now)
+    if !request.isRelayed { limiter.noteRefusal(address, milliseconds: now) }
     logger.info(
       "refused a connection",
       metadata: [
-        "address": "\(request.address)", "mechanism": "\(request.mechanism.prefix(20))",
+        "address": "\(shown)", "mechanism": "\(request.mechanism.prefix(20))",
         "key": "\(request.curveKey ?? "none")",
       ])
     return ZAPReply(status: .refused, text: "not admitted")

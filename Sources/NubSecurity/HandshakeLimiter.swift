@@ -2,7 +2,7 @@
 ///
 /// A token bucket each. What it saves is the handler's time and the log: the handshake's own cryptography is done by libzmq
 /// before it asks.
-struct HandshakeLimiter {
+public struct HandshakeLimiter: Sendable {
   struct Limits: Sendable {
     /// Handshakes a second in all, and how many may come at once: a fleet reconnects as one when its broker returns.
     var perSecond = 2_000
@@ -14,7 +14,7 @@ struct HandshakeLimiter {
     var addresses = 4_096
   }
 
-  private struct Bucket {
+  private struct Bucket: Sendable {
     var tokens: Int
     var filled: UInt64
 
@@ -36,13 +36,16 @@ struct HandshakeLimiter {
   private var total: Bucket
   private var refusals: [String: Bucket] = [:]
 
-  init(_ limits: Limits = Limits(), milliseconds now: UInt64) {
+  /// - Parameter now: milliseconds of any clock that does not step.
+  public init(milliseconds now: UInt64) { self.init(Limits(), milliseconds: now) }
+
+  init(_ limits: Limits, milliseconds now: UInt64) {
     self.limits = limits
     total = Bucket(tokens: limits.burst * 1_000, filled: now)
   }
 
   /// Whether the handshake is looked at now.
-  mutating func admits(_ address: String, milliseconds now: UInt64) -> Bool {
+  public mutating func admits(_ address: String, milliseconds now: UInt64) -> Bool {
     if var bucket = refusals[address] {
       bucket.fill(now, perSecond: limits.refusalsPerSecond, burst: limits.refusalBurst)
       refusals[address] = bucket
@@ -52,7 +55,8 @@ struct HandshakeLimiter {
     return total.take()
   }
 
-  mutating func noteRefusal(_ address: String, milliseconds now: UInt64) {
+  /// A handshake from the address was refused.
+  public mutating func noteRefusal(_ address: String, milliseconds now: UInt64) {
     if refusals.count >= limits.addresses, refusals[address] == nil { refusals.removeAll() }
     var bucket = refusals[address] ?? Bucket(tokens: limits.refusalBurst * 1_000, filled: now)
     bucket.fill(now, perSecond: limits.refusalsPerSecond, burst: limits.refusalBurst)

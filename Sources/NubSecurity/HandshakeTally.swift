@@ -18,5 +18,6 @@ public final class HandshakeTally: Sendable {
 
   public var counts: Counts { state.withLock { $0 } }
 
-  func add(_ kind: WritableKeyPath<Counts, UInt64>) { state.withLock { $0[keyPath: kind] += 1 } }
+  /// One more.
+  public func add(_ kind: WritableKeyPath<Counts, UInt64>) { state.withLock { $0[keyPath: kind] += 1 } }
 }

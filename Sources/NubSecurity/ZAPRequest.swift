@@ -10,7 +10,7 @@ struct ZAPRequest {
 
   var requestID: [UInt8]
   var domain: String
-  /// The peer's IP address; empty for other transports.
+  /// The peer's IP address. On a unix socket libzmq writes `localhost`, user, group and process.
   var address: String
   var mechanism: String
   /// CURVE: one, the peer's long-term public key of 32 bytes.
@@ -25,6 +25,9 @@ struct ZAPRequest {
     mechanism = String(decoding: frames[5], as: UTF8.self)
     credentials = Array(frames[Self.fixedFrames...])
   }
+
+  /// Whether the peer came by a unix socket: CURVE does only through the relay of a pipeline, which knows the address and limits by it.
+  var isRelayed: Bool { address.hasPrefix("localhost:") || address.isEmpty }
 
   /// The peer's key in print when the mechanism is CURVE and the credentials are one key.
   var curveKey: String? {

@@ -38,6 +38,14 @@ struct WorkerService: ~Copyable {
   }
 
   func run(onReady: ([String]) -> Void) throws(WorkerError) {
+    let relay = try Relay(pulse: pulses.relay, logger: configuration.logger)
+    if configuration.hasPipelines { try relay.start() }
+    // Behind the doors' sockets, which are gone then.
+    defer { relay.stop() }
+    try serve(relay, onReady)
+  }
+
+  private func serve(_ relay: Relay, _ onReady: ([String]) -> Void) throws(WorkerError) {
     let logger = configuration.logger
     let outbox = Outbox(wakeup: wakeup)
     var policy = SchedulerPolicy()
@@ -68,7 +76,8 @@ struct WorkerService: ~Copyable {
       admission.use(curve)
       for (index, door) in configuration.doors.enumerated() {
         let opened = try Door.open(
-          door, index: index, configuration: configuration, context: context, curve: curve, poller: &poller)
+          door, index: index, configuration: configuration, context: context, curve: curve, relay: relay,
+          poller: &poller)
         doors.append(opened.door)
         endpoints.append(contentsOf: opened.endpoints)
       }

@@ -52,12 +52,27 @@ public struct Socket: ~Copyable, @unchecked Sendable {
     }
   }
 
+  /// Seconds of silence until TCP asks whether the peer is there, seconds between its questions, and how many it asks.
+  public enum KeepAlive {
+    public static let idle: Int32 = 15
+    public static let interval: Int32 = 5
+    public static let count: Int32 = 3
+  }
+
   /// Lets TCP notice a peer that has vanished in half a minute; left alone it takes hours.
   public mutating func keepAlive() throws(ZMQError) {
     try set(.tcpKeepalive, 1)
-    try set(.tcpKeepaliveIdle, 15)
-    try set(.tcpKeepaliveInterval, 5)
-    try set(.tcpKeepaliveCount, 3)
+    try set(.tcpKeepaliveIdle, KeepAlive.idle)
+    try set(.tcpKeepaliveInterval, KeepAlive.interval)
+    try set(.tcpKeepaliveCount, KeepAlive.count)
+  }
+
+  /// Lets a PAIR socket of the same context that connects to `endpoint` (inproc) hear when this one listens, and on which descriptor:
+  /// the first frame of what it receives is the event's number and the descriptor, in 2 and 4 bytes (zmq_socket_monitor(3)).
+  public mutating func reportListening(at endpoint: String) throws(ZMQError) {
+    guard zmq_socket_monitor(pointer, endpoint, ZMQ_EVENT_LISTENING) == 0 else {
+      throw .last("zmq_socket_monitor")
+    }
   }
 
   /// Of peers on ipc endpoints, lets in those of this user only, or of those that were named before: the kernel knows who connects

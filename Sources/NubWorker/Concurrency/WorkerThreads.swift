@@ -1,4 +1,5 @@
 internal import Logging
+internal import Synchronization
 
 /// The threads of a running worker. Used by the thread that started them.
 final class WorkerThreads {
@@ -46,15 +47,15 @@ final class WorkerThreads {
   }
 }
 
-/// Holds a thread in an array, which cannot hold what is noncopyable.
-private final class WorkerThreadBox {
-  private var thread: WorkerThread?
+/// Holds a thread where what is noncopyable cannot be.
+final class WorkerThreadBox: Sendable {
+  private let thread: Mutex<WorkerThread?>
 
-  init(_ thread: consuming WorkerThread) {
-    self.thread = consume thread
+  init(_ thread: consuming sending WorkerThread) {
+    self.thread = Mutex(consume thread)
   }
 
   func join() {
-    thread.take()?.join()
+    thread.withLock { $0.take() }?.join()
   }
 }

@@ -80,5 +80,10 @@ struct CurveGuard {
     return authenticator?.keys
   }
 
+  /// Counts what comes of handshakes at an endpoint that strangers reach; nil for others.
+  func tally(for endpoint: Endpoint) -> HandshakeTally? {
+    keys(for: endpoint) == nil ? nil : authenticator?.tally
+  }
+
   var client: CurveClient? { serverKey.map { CurveClient(keys: keys, serverKey: $0) } }
 }

@@ -159,6 +159,10 @@ public struct WorkerConfiguration: Sendable {
     }
   }
 
+  var hasPipelines: Bool {
+    doors.contains { if case .pipeline = $0 { true } else { false } }
+  }
+
   var endpoints: [Endpoint] {
     doors.flatMap { door in
       switch door {

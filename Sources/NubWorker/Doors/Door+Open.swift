@@ -9,7 +9,7 @@ extension Door {
   /// - Returns: the door, and its endpoints as bound.
   static func open(
     _ door: WorkerConfiguration.Door, index: Int, configuration: WorkerConfiguration,
-    context: Context, curve: CurveGuard?, poller: inout PollSet
+    context: Context, curve: CurveGuard?, relay: Relay, poller: inout PollSet
   ) throws(WorkerError) -> (door: Door, endpoints: [String]) {
     var options = SocketOptions()
     options.lingerMilliseconds = Int32(clamping: configuration.lingerMilliseconds)
@@ -25,7 +25,8 @@ extension Door {
         let bound = try socket.attach(endpoint)
         let door = Door(index: index, router: socket, poller: &poller)
         door.authorizedKeys = curve?.keys(for: endpoint)
-        door.recipe = Recipe(make: make, endpoint: Endpoint(bound, endpoint.attachment))
+        let place = Endpoint(bound, endpoint.attachment)
+        door.recipe = Recipe(make: make) { (socket) throws(ZMQError) in try socket.attachAgain(place) }
         return (door, [bound])
       case .fleet(let broker, _, _):
         // A direct door inside the process; the fleet's thread is its only producer (FleetBridge).
@@ -49,10 +50,21 @@ extension Door {
         let outputEndpoint = try output.attach(replies)
         let make = maker(context, .pull, jobs, inputs, curve)
         var input = try make()
-        let inputEndpoint = try input.attach(jobs)
+        let inputEndpoint: String
+        let attach: (inout Socket) throws(ZMQError) -> Void
+        if let relayed = try RelayDoor(jobs, inputs, tally: curve?.tally(for: jobs)) {
+          try relayed.attach(&input)
+          relay.add(relayed)
+          inputEndpoint = relayed.name
+          attach = { (socket) throws(ZMQError) in try relayed.attach(&socket) }
+        } else {
+          inputEndpoint = try input.attach(jobs)
+          let place = Endpoint(inputEndpoint, jobs.attachment)
+          attach = { (socket) throws(ZMQError) in try socket.attachAgain(place) }
+        }
         let door = Door(index: index, pull: input, push: output, poller: &poller)
         door.authorizedKeys = curve?.keys(for: jobs)
-        door.recipe = Recipe(make: make, endpoint: Endpoint(inputEndpoint, jobs.attachment))
+        door.recipe = Recipe(make: make, attach: attach)
         return (door, [inputEndpoint, outputEndpoint])
       }
     } catch {

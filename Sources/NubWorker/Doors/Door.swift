@@ -27,8 +27,8 @@ final class Door {
   struct Recipe {
     /// A socket with its options and keys, attached to nothing yet.
     var make: () throws(ZMQError) -> Socket
-    /// Where it belongs, wildcards resolved.
-    var endpoint: Endpoint
+    /// Puts it where the one before was, which has just been closed.
+    var attach: (inout Socket) throws(ZMQError) -> Void
   }
   /// Waiting for the socket, oldest first.
   var unsent: Deque<Reply> = []
@@ -70,7 +70,7 @@ final class Door {
     if kind == .direct { output = fresh }
     input = fresh
     opening += 1
-    try input.socket.attachAgain(recipe.endpoint)
+    try recipe.attach(&input.socket)
   }
 
   /// Frames that the input socket itself puts in front: a ROUTER adds the routing id.

@@ -16,7 +16,7 @@ public final class Health: Sendable {
   /// One look.
   public struct Report: Sendable, Equatable {
     public internal(set) var phase = Phase.starting
-    /// Threads that have work and make no progress: `doors`, `commits`, `lane 0`.
+    /// Threads that have work and make no progress: `doors`, `commits`, `relay`, `lane 0`.
     public internal(set) var stuck: [String] = []
     /// Why the store takes no new work; nil while it does.
     public internal(set) var storeRefusal: String?

@@ -24,6 +24,7 @@ final class Pulse: Sendable {
 struct Pulses: Sendable {
   let door = Pulse()
   let committer = Pulse()
+  let relay = Pulse()
   let lanes: [Pulse]
 
   init(lanes: Int) {

@@ -20,6 +20,7 @@ final class Watchdog: Sendable {
     var parts = [
       ProgressJudge.Part(name: "doors", patience: patience),
       ProgressJudge.Part(name: "commits", patience: patience),
+      ProgressJudge.Part(name: "relay", patience: patience),
     ]
     if let longestJob {
       for index in pulses.lanes.indices {
@@ -32,7 +33,8 @@ final class Watchdog: Sendable {
     var last = Monotonic.now
     while true {
       let now = Monotonic.now
-      let readings = [pulses.door.reading, pulses.committer.reading] + pulses.lanes.map(\.reading)
+      let readings =
+        [pulses.door.reading, pulses.committer.reading, pulses.relay.reading] + pulses.lanes.map(\.reading)
       let stuck = judge.look(readings, elapsed: now.microseconds(since: last) / 1_000)
       last = now
       if stuck != before {
