@@ -31,7 +31,7 @@ struct TestReply {
   var isDuplicate: Bool { meta.contains("\"duplicate\":true") }
 }
 
-/// A plain ZeroMQ socket with blocking calls that give up after ten seconds: a test may be slow, never stuck.
+/// A plain ZeroMQ socket with blocking calls that give up after a minute: a test may be slow, never stuck.
 final class TestSocket {
   private let context: Context
   private let socket: Socket
@@ -72,7 +72,7 @@ final class TestSocket {
   }
 
   /// Receives a message; nil after `milliseconds` without one.
-  func receive(milliseconds: Int = 10_000) throws -> [[UInt8]]? {
+  func receive(milliseconds: Int = 60_000) throws -> [[UInt8]]? {
     poller.setEvents(item, input: true, output: false)
     let end = Monotonic.now + Milliseconds(milliseconds)
     while try !inbound.receive(from: socket) {
@@ -83,7 +83,7 @@ final class TestSocket {
     return (0..<inbound.count).map { [UInt8](inbound.frames[$0]) }
   }
 
-  func reply(milliseconds: Int = 10_000) throws -> TestReply {
+  func reply(milliseconds: Int = 60_000) throws -> TestReply {
     try TestReply(try #require(try receive(milliseconds: milliseconds), "no reply came"))
   }
 
