@@ -1,5 +1,6 @@
 """The pipeline door: a ventilator, the worker, a sink."""
 
+import json
 import os
 import subprocess
 import time
@@ -18,6 +19,12 @@ def pipeline(make_worker):
     push, sink = worker.push(), worker.sink()
     yield worker, push, sink
     push.close()
+
+
+def uncollected(worker) -> int:
+    command = [os.environ["NUB_BIN"], "worker", "ctl", "--json", "--store", str(worker.store)]
+    done = subprocess.run(command, check=True, capture_output=True, timeout=60)
+    return json.loads(done.stdout)["status"]["uncollected"]
 
 
 def collect(sink, jobs):
@@ -116,6 +123,9 @@ def test_a_collector_that_is_away_leaves_room_for_those_who_ask(make_worker):
     for i in range(200):
         assert direct.call(wire.ECHO, b"asked %d" % i).status == wire.OK
     assert results() == 3_072 + 200
+    # Its operator is told, within a tenth of a second.
+    while uncollected(worker) != 3_072:
+        assert time.monotonic() < deadline, f"{uncollected(worker)} replies wait"
     collect(worker.sink(), jobs)
     push.close()
 

@@ -185,7 +185,8 @@ public final class ControlServer: Sendable {
       engine: snapshot.engine, phase: report.phase.rawValue, live: report.isLive, ready: report.isReady,
       stuck: report.stuck, store: report.storeRefusal, sandboxes: report.sandboxProblem,
       lanes: snapshot.lanes.count, lanesBusy: snapshot.lanes.count { $0.jobs > 0 }, waiting: report.waiting,
-      inFlight: report.inFlight, succeeded: snapshot.totals.succeeded, failed: snapshot.totals.failed,
+      inFlight: report.inFlight, uncollected: report.uncollected, succeeded: snapshot.totals.succeeded,
+      failed: snapshot.totals.failed,
       duplicates: snapshot.totals.duplicates, endpoints: snapshot.endpoints,
       started: snapshot.startedMilliseconds)
   }

@@ -184,6 +184,8 @@ final class FrontDesk {
     let levels = parts.queue.levels
     metrics.queue(
       levels, inFlight: inFlight, limit: limits.maximumJobs, lanes: parts.lanes.occupancy)
+    let uncollected = unsentReplies(.pipeline)
+    metrics.repliesWaiting(direct: unsentReplies(.direct), pipelines: uncollected)
     if !parts.fleets.isEmpty { metrics.fleets(parts.fleets) }
     metrics.flush()
     parts.board.set(
@@ -192,6 +194,7 @@ final class FrontDesk {
     parts.health.update { report in
       report.inFlight = inFlight
       report.waiting = levels.reduce(0) { $0 + $1.jobs }
+      report.uncollected = uncollected
       if report.storeRefusal != refusal { report.storeRefusal = refusal }
     }
     if !uses.isEmpty {
@@ -201,6 +204,10 @@ final class FrontDesk {
     followCancels(now)
     dropStaleReplies(now)
     advance(now)
+  }
+
+  private func unsentReplies(_ kind: Door.Kind) -> Int {
+    parts.doors.reduce(0) { $0 + ($1.kind == kind ? $1.unsent.count : 0) }
   }
 
   /// Moves on when a shutdown is asked for, and when the time for it is over.
