@@ -99,6 +99,9 @@ struct WorkerControlCommand: ParsableCommand {
     lines.append(
       "  \(status.succeeded) succeeded, \(status.failed) failed, \(status.duplicates) answered from the store"
     )
+    if let uncollected = status.uncollected, uncollected > 0 {
+      lines.append("  \(uncollected) replies wait for a collector")
+    }
     if !status.endpoints.isEmpty {
       lines.append("  \(status.endpoints.map(TerminalText.printable).joined(separator: " "))")
     }

@@ -97,15 +97,18 @@ def test_a_living_worker_takes_over_the_journal_of_a_dead_one(make):
     first = make()
     second = make(on=first)
     push, sink = first.push(), second.sink()
-    blocker = wire.call(wire.SPIN, u64(800_000))
+    blocker = wire.call(wire.SPIN, u64(FOREVER))
     jobs = [wire.call(wire.ECHO, b"%d" % i) for i in range(20)]
     push.send_multipart(blocker)
     for frames in jobs:
         push.send_multipart(frames)
     eventually(lambda: all(first.journal(frames[2]) for frames in [blocker] + jobs), "never journaled")
     first.kill()
-    # Nothing is asked of anybody: the second one finds out by itself.
+    # Nothing is asked of anybody: the second one finds out by itself. Once it runs the first job, that may end.
+    eventually(lambda: 1 in first.journal(blocker[2]), "the journal was not taken over")
+    assert second.producer().job("cancel", b"", blocker[2]).status == wire.OK
     replies = collect(sink, {frames[2] for frames in [blocker] + jobs})
+    assert replies[blocker[2]].status == wire.CANCELLED
     for frames in jobs:
         assert (replies[frames[2]].status, replies[frames[2]].body) == (wire.OK, frames[4])
         assert replies[frames[2]].meta["worker"] == second.directory.name
@@ -123,7 +126,14 @@ def test_a_job_that_kills_alone_three_times_is_quarantined_and_its_batch_mates_a
     push.send_multipart(blocker)
     for frames in mates[:3] + [killer] + mates[3:]:
         push.send_multipart(frames)
-    eventually(lambda: all(worker.journal(f[2]) for f in [killer] + mates), "never journaled")
+    # Of those in front of it some may have a result by now.
+    direct = worker.producer()
+    eventually(
+        lambda: all(worker.journal(f[2]) for f in [killer] + mates[3:])
+        and all(worker.journal(f[2]) or direct.job("get_result", b"", f[2]).status == wire.OK for f in mates[:3]),
+        "never journaled",
+    )
+    direct.close()
     worker.kill()
     for run in (1, 2, 3):
         worker.start()
@@ -195,12 +205,17 @@ def test_a_second_sigterm_ends_at_once(make):
 def test_pulled_jobs_that_were_under_way_at_a_drain_are_finished(make):
     worker = make()
     push, sink = worker.push(), worker.sink()
-    jobs = [wire.call(wire.SPIN, u64(200_000))] + [wire.call(wire.ECHO, b"%d" % i) for i in range(50)]
-    for frames in jobs:
+    first = wire.call(wire.SPIN, u64(FOREVER))
+    jobs = [wire.call(wire.ECHO, b"%d" % i) for i in range(50)]
+    for frames in [first] + jobs:
         push.send_multipart(frames)
-    eventually(lambda: all(worker.journal(f[2]) for f in jobs), "never journaled")
+    eventually(lambda: all(worker.journal(f[2]) for f in [first] + jobs), "never journaled")
+    direct = worker.producer()
+    assert direct.ping()
     worker.terminate()
-    replies = collect(sink, {frames[2] for frames in jobs})
+    assert direct.job("cancel", b"", first[2]).status == wire.OK
+    replies = collect(sink, {frames[2] for frames in [first] + jobs})
+    assert replies.pop(first[2]).status == wire.CANCELLED
     assert all(reply.status == wire.OK for reply in replies.values())
     assert worker.wait() == 0
     assert worker.rows("SELECT count(*) FROM journal") == [(0,)]

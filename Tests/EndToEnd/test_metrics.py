@@ -79,6 +79,8 @@ def test_everything_promised_is_there(scraped):
     }
     for series, least in counts.items():
         assert value(scraped, series) >= least, series
+    for door in ("direct", "pipeline"):
+        assert value(scraped, f'nub_replies_waiting{{door="{door}"}}') == 0
     for priority in range(10):
         for name in ("nub_queue_jobs", "nub_queue_oldest_seconds"):
             value(scraped, f'{name}{{priority="{priority}"}}')

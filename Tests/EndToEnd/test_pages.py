@@ -103,7 +103,7 @@ def test_every_page_fits_is_quiet_and_unharmed(site, page, name, width, dark):
 
 def test_the_overview_says_what_runs_what_failed_and_why(site, page):
     producer = site.producer()
-    running = producer.send(wire.call(wire.SPIN, wire.u64(8_000_000), id=b"long-one", options={"tenant": "maps"}))
+    running = producer.send(wire.call(wire.SPIN, wire.u64(0), id=b"long-one", options={"tenant": "maps"}))
     page.size(1280)
     page.open(f"http://127.0.0.1:{site.port}/")
     page.wait_for("document.body.innerText.includes('long-one')")
@@ -115,6 +115,7 @@ def test_the_overview_says_what_runs_what_failed_and_why(site, page):
     shoot(page, "overview-busy")
     page.size(390)
     shoot(page, "overview-busy-390")
+    assert site.producer().job("cancel", b"", running, options={"tenant": "maps"}).status == wire.OK
     assert producer.receive().id == running
 
 

@@ -1,8 +1,15 @@
 """The pipeline door: a ventilator, the worker, a sink."""
 
+import json
+import os
+import subprocess
+import time
+
 import pytest
+import zmq
 
 import ssz
+import watch
 import wire
 
 
@@ -12,6 +19,12 @@ def pipeline(make_worker):
     push, sink = worker.push(), worker.sink()
     yield worker, push, sink
     push.close()
+
+
+def uncollected(worker) -> int:
+    command = [os.environ["NUB_BIN"], "worker", "ctl", "--json", "--store", str(worker.store)]
+    done = subprocess.run(command, check=True, capture_output=True, timeout=60)
+    return json.loads(done.stdout)["status"]["uncollected"]
 
 
 def collect(sink, jobs):
@@ -81,6 +94,85 @@ def test_replies_wait_for_a_sink_that_comes_late(make_worker):
         while direct.job("get_result", b"", frames[2]).status != wire.OK:
             pass
     collect(worker.sink(), jobs)
+    push.close()
+
+
+def test_a_collector_that_is_away_leaves_room_for_those_who_ask(make_worker):
+    """What a pipeline brought is held until it is collected: three quarters of the 4096 jobs that a worker accepts, and no more."""
+    worker = make_worker()
+    push = worker.push()
+    push.disconnect(worker.jobs)
+    push.setsockopt(zmq.SNDHWM, 0)  # What the worker leaves waits here.
+    push.connect(worker.jobs)
+    jobs = [wire.call(wire.ECHO, b"%d" % i) for i in range(6_000)]
+    for frames in jobs:
+        push.send_multipart(frames)
+
+    def results() -> int:
+        database = worker.database()
+        try:
+            return database.execute("SELECT count(*) FROM jobs").fetchone()[0]
+        finally:
+            database.close()
+
+    deadline = time.monotonic() + wire.PATIENCE_MS / 1_000
+    while results() < 3_072:
+        assert time.monotonic() < deadline, f"{results()} results"
+        time.sleep(0.05)
+    direct = worker.producer()
+    for i in range(200):
+        assert direct.call(wire.ECHO, b"asked %d" % i).status == wire.OK
+    assert results() == 3_072 + 200
+    # Its operator is told, within a tenth of a second.
+    while uncollected(worker) != 3_072:
+        assert time.monotonic() < deadline, f"{uncollected(worker)} replies wait"
+    collect(worker.sink(), jobs)
+    push.close()
+
+
+def test_results_that_wait_for_a_collector_are_whole_however_large(make_worker):
+    """Beyond 64 MiB a result that waits is not held in memory but read again once it can be sent."""
+    worker = make_worker()
+    push = worker.push()
+    jobs = [wire.call(wire.ECHO, b"%06d" % i * 250_000) for i in range(64)]
+    for frames in jobs:
+        push.send_multipart(frames)
+    direct = worker.producer()
+    deadline = time.monotonic() + wire.PATIENCE_MS / 1_000
+    for frames in jobs:
+        while direct.job("get_result", b"", frames[2]).status != wire.OK:
+            assert time.monotonic() < deadline
+    # Whoever removes a result that waits gets it computed again where somebody asks, and holds nobody up.
+    forgotten = jobs.pop()
+    command = [os.environ["NUB_BIN"], "results", "forget", "0x" + forgotten[2].hex(), "--store", str(worker.store)]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    replies = collect(worker.sink(), jobs)
+    for frames in jobs:
+        reply = replies[frames[2]]
+        assert (reply.status, reply.body == frames[4], reply.duplicate) == (wire.OK, True, False)
+    again = direct.ask(forgotten)
+    assert (again.status, again.body == forgotten[4], again.duplicate) == (wire.OK, True, False)
+    push.close()
+
+
+def test_answers_that_nobody_collects_hold_their_producer_up(make_worker):
+    """A question is no job and takes no credit; its answers may be large."""
+    worker = make_worker()
+    form, root = ssz.data(bytes(1 << 20))
+    assert worker.producer().put(form).status == wire.OK
+    push = worker.push()
+    push.disconnect(worker.jobs)
+    push.setsockopt(zmq.SNDHWM, 0)
+    push.connect(worker.jobs)
+    questions = [wire.job("get_cap", root) for _ in range(400)]
+    before = watch.resident(worker.process.pid)
+    for frames in questions:
+        push.send_multipart(frames)
+    # Time to take all of them, for a worker that would.
+    time.sleep(3)
+    assert watch.resident(worker.process.pid) - before < 200 << 20
+    seen = collect(worker.sink(), questions)
+    assert all(reply.status == wire.OK and reply.body == form for reply in seen.values())
     push.close()
 
 

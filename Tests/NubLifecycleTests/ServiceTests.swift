@@ -61,12 +61,16 @@ import Testing
     try await live { worker, _ in worker.stop() }
   }
 
-  @Test func manyLivesLeaveNoDescriptorsBehind() async throws {
-    // What is opened once in a process is open after these.
-    for _ in 0..<2 { try await live { worker, _ in worker.shutdown() } }
-    let before = descriptors()
-    for _ in 0..<6 { try await live { worker, _ in worker.shutdown() } }
-    #expect(descriptors() <= before)
+  /// In a process of its own, where no other test opens anything.
+  @Test func manyLivesLeaveNoDescriptorsBehind() async {
+    await #expect(processExitsWith: .success) {
+      let tests = try ServiceTests()
+      // What is opened once in a process is open after these.
+      for _ in 0..<2 { try await tests.live { worker, _ in worker.shutdown() } }
+      let before = tests.descriptors()
+      for _ in 0..<6 { try await tests.live { worker, _ in worker.shutdown() } }
+      exit(tests.descriptors() <= before ? EXIT_SUCCESS : EXIT_FAILURE)
+    }
   }
 
   @Test func aShutdownBeforeTheStartIsNotForgotten() async throws {

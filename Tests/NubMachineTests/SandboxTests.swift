@@ -127,9 +127,9 @@ import Testing
     let results = Support.batch(
       &sandbox,
       [
-        (FunctionID.echo, [1], .milliseconds(50)),
+        (FunctionID.echo, [1], .seconds(60)),
         (FunctionID.spin, Support.bytes(of: UInt64(0)), .milliseconds(50)),
-        (FunctionID.echo, [2], .milliseconds(50)),
+        (FunctionID.echo, [2], .seconds(60)),
       ])
     #expect(results[0].bytes == [1])
     guard case .failed(let error) = results[1], error.code == .deadlineExceeded, case .notRun = results[2]

@@ -103,6 +103,42 @@ import Testing
     #expect(machine.enter() == .doorbell)
   }
 
+  /// Real-time signals queue. While the thread blocks this one, all that are sent to it can be counted.
+  @Test func manyKillsOfOneCallAreOneSignal() {
+    let signal = nub_kvm_last_realtime_signal()
+    let counts = Mutex<[Int]>([])
+    Threads(1) { _ in
+      var blocked = sigset_t()
+      sigemptyset(&blocked)
+      sigaddset(&blocked, signal)
+      pthread_sigmask(SIG_BLOCK, &blocked, nil)
+      func pending() -> Int {
+        var count = 0
+        var now = timespec()
+        while sigtimedwait(&blocked, nil, &now) == signal { count += 1 }
+        return count
+      }
+      func killed(_ handle: InterruptHandle) -> Int {
+        let requested = Atomic(0)
+        Threads(8) { _ in
+          for _ in 0..<100 where handle.interrupt() == .requested { requested.add(1, ordering: .relaxed) }
+        }.join()
+        return requested.load(ordering: .relaxed)
+      }
+      let handle = InterruptHandle(signal: signal)
+      // No call, a call, none again, and the next one.
+      var seen = [killed(handle), pending()]
+      for _ in 0..<2 {
+        _ = handle.begin()
+        seen += [killed(handle), pending()]
+        handle.end()
+        seen += [killed(handle), pending()]
+      }
+      counts.withLock { $0 = seen }
+    }.join()
+    #expect(counts.withLock { $0 } == [0, 0, 800, 1, 0, 0, 800, 1, 0, 0])
+  }
+
   /// Timing point 2: what was asked before the entry is seen before it.
   @Test func timingPoint2AKillBeforeTheEntryKeepsTheGuestFromRunning() throws {
     var sandbox = try HostileGuest.template().makeSandbox()

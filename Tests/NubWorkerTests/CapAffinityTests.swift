@@ -23,7 +23,8 @@ private struct Two {
   mutating func enqueue(
     _ item: Int, _ cap: UInt64, _ tenant: TenantSlot = a, priority: UInt8 = 5, at time: UInt64 = 0
   ) {
-    scheduler.enqueue(item, Ticket(tenant: tenant, priority: priority, cap: cap, enqueued: time))
+    scheduler.enqueue(
+      item, Ticket(tenant: tenant, priority: priority, caps: CapHomes.Named(cap), enqueued: time))
   }
 
   mutating func next(_ seat: Seat, at time: UInt64 = 0) -> [Int]? {
@@ -69,6 +70,23 @@ private struct Two {
     for item in 0..<100 { two.enqueue(item, 7) }
     two.enqueue(100, 0)
     #expect(two.next(two.second) == Array(0..<16))
+  }
+
+  @Test func `of the caps that a call names, most decide`() throws {
+    var two = try Two()
+    two.enqueue(0, 9)
+    #expect(two.next(two.second) == [0])
+    // 7 is the first one's, 8 and 9 the second one's; nobody has 1.
+    for (item, caps) in [[7, 8, 9], [8, 1, 9, 7], [7, 8], [1, 7], [7, 1, 2, 3, 8, 9]].enumerated() {
+      two.scheduler.enqueue(
+        item, Ticket(tenant: a, caps: CapHomes.Named(caps.map(UInt64.init)), enqueued: 0))
+    }
+    #expect(two.next(two.first) == [2, 3, 4])
+    #expect(two.next(two.second) == [0, 1])
+    let tie = CapHomes.Named(8, 7)
+    two.scheduler.enqueue(5, Ticket(tenant: a, caps: tie, enqueued: 0))
+    let batch = two.scheduler.next(at: 0, for: Seat(lane: 2, tenant: b, sandbox: 20))
+    #expect(batch?.items == [5] && batch?.home == 11)
   }
 
   @Test func `a lower priority does not overtake`() throws {
@@ -123,7 +141,7 @@ private struct Two {
             step * 10 + item,
             Ticket(
               tenant: tenant, priority: .random(in: 4...5, using: &random), isAlone: isAlone,
-              cap: .random(in: 0...5, using: &random), enqueued: time))
+              caps: CapHomes.Named((0..<2).map { _ in .random(in: 0...5, using: &random) }), enqueued: time))
           waiting.insert(step * 10 + item)
         }
         // Some lanes ask; at times all of them, until each has found nothing.

@@ -75,13 +75,35 @@ import Testing
     worker.stop()
   }
 
-  @Test func `what direct doors hold is not charged to pipelines`() {
-    var credit = Credit(maximumJobs: 10, maximumBytes: 1_000)
-    let pulled = Credit.Share(bytes: 5, isPulled: true)
-    credit.take(Credit.Share(bytes: 100))
-    credit.take(pulled)
-    #expect(credit.pulledJobs == 1 && credit.pulledBytes == 5 && credit.jobs == 2 && credit.bytes == 105)
-    credit.giveBack(pulled)
-    #expect(credit.pulledJobs == 0 && credit.pulledBytes == 0 && credit.jobs == 1 && credit.bytes == 100)
+  @Test func `a collector that is away leaves room for those who ask directly`() throws {
+    let away = directory.ipc("away")
+    let worker = try TestWorker(
+      directory,
+      doors: [
+        .pipeline(jobs: Endpoint(ventilator.endpoint, .connect), replies: Endpoint(away, .bind)),
+        .direct(Endpoint(directory.ipc("serve"), .bind)),
+      ]
+    ) { $0.maximumJobs = 64 }
+    let dealer = try TestSocket(.dealer, connect: worker.endpoints[2])
+    for index in 0..<200 { try ventilator.send(job(id: bytes("a\(index)"), body: bytes("\(index)"))) }
+    // Three quarters are pulled, and their results wait.
+    for index in 0..<48 {
+      let deadline = Monotonic.now + Milliseconds(60_000)
+      var status = Status.notFound
+      while status != .ok, Monotonic.now < deadline {
+        status = try dealer.ask(job("get_result", id: bytes("g"), operand: [], body: bytes("a\(index)")))
+          .status
+      }
+      try #require(status == .ok, "\(index)")
+    }
+    for index in 0..<200 { #expect(try dealer.ask(job(id: bytes("d\(index)"))).status == .ok) }
+    let next = try dealer.ask(job("get_result", id: bytes("g"), operand: [], body: bytes("a48")))
+    #expect(next.status == .notFound)
+    // It comes, and the rest is pulled.
+    let collector = try TestSocket(.pull, connect: away)
+    var seen = Set<[UInt8]>()
+    for _ in 0..<200 { seen.insert(try collector.reply().id) }
+    #expect(seen.count == 200)
+    worker.stop()
   }
 }

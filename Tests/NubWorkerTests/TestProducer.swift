@@ -31,7 +31,7 @@ struct TestReply {
   var isDuplicate: Bool { meta.contains("\"duplicate\":true") }
 }
 
-/// A plain ZeroMQ socket with blocking calls that give up after ten seconds: a test may be slow, never stuck.
+/// A plain ZeroMQ socket with blocking calls that give up after a minute: a test may be slow, never stuck.
 final class TestSocket {
   enum Kind {
     case dealer, push, pull, req
@@ -87,7 +87,7 @@ final class TestSocket {
   }
 
   /// Receives a message; nil after `milliseconds` without one.
-  func receive(milliseconds: Int = 10_000) throws -> [[UInt8]]? {
+  func receive(milliseconds: Int = 60_000) throws -> [[UInt8]]? {
     poller.setInterest(item, .readable)
     let end = Monotonic.now + Milliseconds(milliseconds)
     while try !inbound.receive(from: &socket) {
@@ -98,7 +98,7 @@ final class TestSocket {
     return inbound.views.map { [UInt8]($0) }
   }
 
-  func reply(milliseconds: Int = 10_000) throws -> TestReply {
+  func reply(milliseconds: Int = 60_000) throws -> TestReply {
     try TestReply(try #require(try receive(milliseconds: milliseconds), "no reply came"))
   }
 

@@ -33,6 +33,7 @@ enum MetricCatalog {
     "nub_sent_bytes_total": Entry(help: "Bytes of the bodies of replies that were sent."),
     "nub_replies_undeliverable_total": Entry(
       help: "Replies that their peer did not take; their results are stored."),
+    "nub_replies_waiting": Entry(help: "Replies that their peers do not take now, by kind of door."),
     "nub_doors_reopened_total": Entry(
       help: "Doors that were closed and opened again because resident memory was over its limit."),
     "nub_handshakes_total": Entry(

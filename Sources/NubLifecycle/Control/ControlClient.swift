@@ -32,7 +32,7 @@ public struct ControlClient: Sendable {
   /// Tells one worker something and waits for its answer.
   public func send(_ command: ControlCommand, to name: String) throws(ControlError) -> ControlReply {
     // What the worker itself waits for comes on top.
-    let patience = patience + (command == .dump ? Int(GuestDumps.patience * 1_000) : 0)
+    let patience = patience + (command == .dump ? GuestDumps.patience * 1_000 : 0)
     let directory = try place.open(create: false)
     let bytes: [UInt8]?
     do throws(ZMQError) {

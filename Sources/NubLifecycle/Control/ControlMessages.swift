@@ -31,6 +31,8 @@ public struct ControlStatus: Codable, Sendable, Equatable {
   public var lanesBusy: Int
   public var waiting: Int
   public var inFlight: Int
+  /// Replies at pipeline doors that nobody collects.
+  public var uncollected: Int?
   public var succeeded: UInt64
   public var failed: UInt64
   public var duplicates: UInt64
@@ -39,7 +41,8 @@ public struct ControlStatus: Codable, Sendable, Equatable {
   public var started: Int64
 
   enum CodingKeys: String, CodingKey {
-    case name, pid, version, engine, phase, live, ready, stuck, store, sandboxes, lanes, waiting, succeeded
+    case name, pid, version, engine, phase, live, ready, stuck, store, sandboxes, lanes, waiting, succeeded,
+      uncollected
     case failed, duplicates, endpoints
     case lanesBusy = "lanes_busy"
     case inFlight = "in_flight"

@@ -4,12 +4,17 @@ public import NubWorker
 internal import NubZMQ
 internal import Synchronization
 
-/// Listens for a worker's operator: REP on an ipc endpoint, a command in one frame, JSON in another.
+/// Listens for a worker's operator: a command in one frame of a REQ on an ipc endpoint, JSON in another. A ROUTER, so that who waits
+/// for crash dumps keeps nobody else waiting.
 ///
 /// Only the same user gets in, or root: the directory is theirs alone, the socket's file too, and libzmq asks the kernel who connects.
 public final class ControlServer: Sendable {
-  /// Of a request; every command fits.
+  /// Of a frame of a request; every command fits.
   static let requestBytes = 64
+  /// A ROUTER's name for the asker, a REQ's empty frame, the command.
+  private static let requestFrames = 3
+  /// Askers that may wait for crash dumps at once.
+  private static let maximumDumps = 8
 
   private let worker: Worker
   private let fallbackName: String
@@ -44,7 +49,7 @@ public final class ControlServer: Sendable {
     try directory.removeStale(taken)
     do throws(ZMQError) {
       waker = try Waker()
-      var socket = try Socket(try Context(maxSockets: 8), .reply)
+      var socket = try Socket(try Context(maxSockets: 8), .router)
       try socket.set(.maxMessageSize, Int64(Self.requestBytes))
       try socket.set(.receiveHighWaterMark, 4)
       try socket.set(.sendHighWaterMark, 4)
@@ -82,18 +87,39 @@ public final class ControlServer: Sendable {
     var poll = PollSet()
     poll.add(listener.socket, for: .readable)
     poll.add(fileDescriptor: waker.fileDescriptor, for: .readable)
+    var dumping: [(envelope: [[UInt8]], dumps: GuestDumps)] = []
     while !isOver.load(ordering: .acquiring) {
-      _ = try poll.wait(milliseconds: -1)
+      _ = try poll.wait(milliseconds: dumping.isEmpty ? -1 : 50)
       waker.clear()
       while let request = try Multipart.receive(
-        from: &listener.socket, Multipart.Limits(frames: 1, bytes: Self.requestBytes))
+        from: &listener.socket,
+        Multipart.Limits(frames: Self.requestFrames, bytes: Self.requestFrames * Self.requestBytes))
       {
-        let reply = obey(request)
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        _ = try listener.socket.send(frames: [Array(try encoder.encode(reply))], wait: false)
+        // Whoever is no REQ is not answered.
+        guard request.count >= 2, request.size(1) == 0 else { continue }
+        let envelope = [request[0], request[1]]
+        switch obey(request, mayDump: dumping.count < Self.maximumDumps) {
+        case .reply(let reply): try send(reply, to: envelope, through: &listener.socket)
+        case .whenWritten(let dumps): dumping.append((envelope, dumps))
+        }
+      }
+      let written = dumping.filter(\.dumps.isOver)
+      dumping.removeAll { pending in written.contains { $0.dumps === pending.dumps } }
+      for (envelope, dumps) in written {
+        try send(dumps.reply(status), to: envelope, through: &listener.socket)
       }
     }
+    for (envelope, dumps) in dumping {
+      try send(dumps.reply(status), to: envelope, through: &listener.socket)
+    }
+  }
+
+  private func send(
+    _ reply: ControlReply, to envelope: [[UInt8]], through socket: inout Socket
+  ) throws {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    _ = try socket.send(frames: envelope + [Array(try encoder.encode(reply))], wait: false)
   }
 
   /// From any thread, also before ``run()``.
@@ -102,38 +128,53 @@ public final class ControlServer: Sendable {
     waker.wake()
   }
 
-  private func obey(_ request: Multipart) -> ControlReply {
-    let word = String(decoding: request[0], as: UTF8.self)
-    guard !request.isTruncated, let command = ControlCommand(rawValue: word) else {
-      let known = ControlCommand.allCases.map(\.rawValue).joined(separator: ", ")
-      return ControlReply(error: "unknown command; one of \(known)", status: status)
-    }
-    var reply = ControlReply(status: status)
-    switch command {
-    case .status: break
-    case .quiet:
-      worker.quiet()
-      reply.note = "takes nothing new until it is told to resume"
-    case .resume:
-      worker.resume()
-      reply.note = "takes work"
-    case .drain:
-      worker.shutdown()
-      reply.note = "finishes what it has, and ends"
-    case .reload: reply.note = worker.reloadKeys() ? "the keys have changed" : "the keys are as they were"
-    case .dump: dump(&reply)
-    }
-    return reply
+  private enum Answer {
+    case reply(ControlReply)
+    /// Comes when the lanes have written them.
+    case whenWritten(GuestDumps)
   }
 
-  private func dump(_ reply: inout ControlReply) {
-    do throws(WorkerError) {
-      let dumps = try GuestDumps(of: worker)
-      dumps.wait { isOver.load(ordering: .acquiring) }
-      dumps.report(in: &reply)
-    } catch {
-      reply.error = error.message
+  private func obey(_ request: Multipart, mayDump: Bool) -> Answer {
+    let word = String(decoding: request[2], as: UTF8.self)
+    guard request.count == Self.requestFrames, !request.isTruncated,
+      let command = ControlCommand(rawValue: word)
+    else {
+      let known = ControlCommand.allCases.map(\.rawValue).joined(separator: ", ")
+      return .reply(ControlReply(error: "unknown command; one of \(known)", status: status))
     }
+    let note: String?
+    switch command {
+    case .status: note = nil
+    case .quiet:
+      worker.quiet()
+      awaitPhase { $0 != .serving }
+      note = "takes nothing new until it is told to resume"
+    case .resume:
+      worker.resume()
+      awaitPhase { $0 != .quiet }
+      note = "takes work"
+    case .drain:
+      worker.shutdown()
+      awaitPhase { $0 != .serving && $0 != .quiet }
+      note = "finishes what it has, and ends"
+    case .reload: note = worker.reloadKeys() ? "the keys have changed" : "the keys are as they were"
+    case .dump:
+      guard mayDump else {
+        return .reply(ControlReply(error: "guests are being written down already", status: status))
+      }
+      do throws(WorkerError) {
+        return .whenWritten(try GuestDumps(of: worker))
+      } catch {
+        return .reply(ControlReply(error: error.message, status: status))
+      }
+    }
+    return .reply(ControlReply(note: note, status: status))
+  }
+
+  /// Gives the door thread a moment to do what it was told, so that the answer shows it. Where it takes longer, the answer shows that.
+  private func awaitPhase(_ isReached: (Health.Phase) -> Bool) {
+    let end = ContinuousClock.now + .seconds(2)
+    while !isReached(worker.health.report.phase), ContinuousClock.now < end { usleep(2_000) }
   }
 
   private var status: ControlStatus {
@@ -144,7 +185,8 @@ public final class ControlServer: Sendable {
       engine: snapshot.engine, phase: report.phase.rawValue, live: report.isLive, ready: report.isReady,
       stuck: report.stuck, store: report.storeRefusal, sandboxes: report.sandboxProblem,
       lanes: snapshot.lanes.count, lanesBusy: snapshot.lanes.count { $0.jobs > 0 }, waiting: report.waiting,
-      inFlight: report.inFlight, succeeded: snapshot.totals.succeeded, failed: snapshot.totals.failed,
+      inFlight: report.inFlight, uncollected: report.uncollected, succeeded: snapshot.totals.succeeded,
+      failed: snapshot.totals.failed,
       duplicates: snapshot.totals.duplicates, endpoints: snapshot.endpoints,
       started: snapshot.startedMilliseconds)
   }

@@ -1,25 +1,24 @@
-internal import Foundation
 internal import NubWorker
+internal import Synchronization
 
 /// The core files that an operator has asked for; lanes write them, and whoever asked waits.
 final class GuestDumps: Sendable {
-  /// The largest file is 256 MiB, and a slow disk writes that in this time.
-  static let patience: TimeInterval = 20
+  /// Seconds. The largest file is 256 MiB, and a slow disk writes that in this time.
+  static let patience = 20
 
   private let files = Collected()
   private let asked: Int
+  private let end = ContinuousClock.now + .seconds(GuestDumps.patience)
 
   init(of worker: Worker) throws(WorkerError) {
     asked = try worker.dumpRunningGuests { [files] _, result in files.add(result) }
   }
 
-  /// Until all are there, the time is over, or `isOver` says so.
-  func wait(until isOver: () -> Bool) {
-    let end = Date(timeIntervalSinceNow: Self.patience)
-    while files.count < asked, Date() < end, !isOver() { files.wait(seconds: 0.1) }
-  }
+  /// Whether all are there, or the time is over.
+  var isOver: Bool { files.count >= asked || ContinuousClock.now >= end }
 
-  func report(in reply: inout ControlReply) {
+  func reply(_ status: ControlStatus) -> ControlReply {
+    var reply = ControlReply(status: status)
     let results = files.results
     let paths = results.compactMap { try? $0.get() }.sorted()
     reply.dumps = paths
@@ -36,26 +35,15 @@ final class GuestDumps: Sendable {
     } else {
       reply.note = "wrote \(paths.joined(separator: ", "))"
     }
+    return reply
   }
 
-  private final class Collected: @unchecked Sendable {
-    // Sendable: `all` is touched under `condition` only. Not a Mutex, because somebody waits for it to change.
-    private var all: [Result<String, WorkerError>] = []
-    private let condition = NSCondition()
+  private final class Collected: Sendable {
+    private let all = Mutex<[Result<String, WorkerError>]>([])
 
-    var results: [Result<String, WorkerError>] { condition.withLock { all } }
-    var count: Int { condition.withLock { all.count } }
+    var results: [Result<String, WorkerError>] { all.withLock { $0 } }
+    var count: Int { all.withLock { $0.count } }
 
-    func add(_ result: Result<String, WorkerError>) {
-      condition.withLock {
-        all.append(result)
-        condition.broadcast()
-      }
-    }
-
-    /// Until something comes, or the time is over.
-    func wait(seconds: TimeInterval) {
-      condition.withLock { _ = condition.wait(until: Date(timeIntervalSinceNow: seconds)) }
-    }
+    func add(_ result: Result<String, WorkerError>) { all.withLock { $0.append(result) } }
   }
 }

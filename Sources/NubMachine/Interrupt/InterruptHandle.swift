@@ -43,21 +43,22 @@ public final class InterruptHandle: Sendable {
   func request(_ request: InterruptState.Request, ofCall number: UInt64?) -> Bool {
     var old = InterruptState(word: state.load(ordering: .acquiring))
     while true {
-      guard old.isRunning, number == nil || number == old.callNumber else { return false }
-      // Whoever asked first sends the signal. Real-time signals queue: one for each of many kills at once would keep the
-      // owner in its handler.
-      let isAsked = old.has(request)
-      guard let new = isAsked ? old : old.requested(request, ofCall: number) else {
-        // 255 threads are signalling this call at this moment; one of them will be done soon.
+      let answer = old.requested(request, ofCall: number)
+      let new: InterruptState
+      switch answer {
+      case .notRunning: return false
+      case .full:
         sched_yield()
         old = InterruptState(word: state.load(ordering: .acquiring))
         continue
+      case .asked: new = old
+      case .signal(let registered): new = registered
       }
       // A change also where nothing changes: what the caller wrote before it is seen by the owner who clears the request.
       let (done, seen) = state.compareExchange(
         expected: old.word, desired: new.word, ordering: .acquiringAndReleasing)
       if done {
-        if isAsked { return true }
+        if answer == .asked { return true }
         break
       }
       old = InterruptState(word: seen)

@@ -10,7 +10,8 @@
 ///
 /// 1. `begin`: the call gets a new number. What was asked of an earlier call is gone: a kill that came before has no effect.
 /// 2. The owner arms its signal handler, checks `cancel` and `tick`, and enters the guest.
-/// 3. `request`: marks the running call and registers as a signaller, in one step. Where no call runs, nothing happens.
+/// 3. `request`: marks the running call and registers as a signaller, in one step. Where no call runs, nothing happens; where
+///    the same has been asked already, whoever asked first sends the signal.
 /// 4. The signal arrives. Between 2's check and the entry, the handler's `immediate_exit` makes the entry return at once.
 /// 5. `release`: the signaller has sent its signal.
 /// 6. `end`: the call is over. The owner waits until no signaller is left, so the thread that a signal is sent to still
@@ -35,20 +36,32 @@ struct InterruptState: Equatable, Sendable {
   var isRunning: Bool { word & InterruptState.running != 0 }
   var hasSignallers: Bool { word & InterruptState.signallers != 0 }
   var callNumber: UInt64 { word >> 16 }
-  func has(_ request: Request) -> Bool { word & request.rawValue != 0 }
+  func has(_ request: Request) -> Bool { word & request.rawValue == request.rawValue }
 
   /// Timing point 1.
   func begun() -> InterruptState {
     InterruptState(word: ((word & ~0xffff) &+ InterruptState.call) | InterruptState.running)
   }
 
-  /// Timing point 3. Nil where there is nothing to interrupt, or all places for signallers are taken, in which case
-  /// another signal is on its way and the caller tries again.
-  func requested(_ request: Request, ofCall number: UInt64?) -> InterruptState? {
-    guard isRunning, number == nil || number == callNumber,
-      word & InterruptState.signallers != InterruptState.signallers
-    else { return nil }
-    return InterruptState(word: (word | request.rawValue) + InterruptState.signaller)
+  /// What becomes of a request.
+  enum Answer: Equatable, Sendable {
+    /// There is nothing to interrupt.
+    case notRunning
+    /// Somebody has asked for the same, and sends the signal. Real-time signals queue: one for each of many kills of a call
+    /// would keep its thread in the handler.
+    case asked
+    /// All places for signallers are taken: one of them will be done soon, and the caller tries again.
+    case full
+    /// In this state the caller is registered as a signaller, and sends the signal.
+    case signal(InterruptState)
+  }
+
+  /// Timing point 3.
+  func requested(_ request: Request, ofCall number: UInt64?) -> Answer {
+    guard isRunning, number == nil || number == callNumber else { return .notRunning }
+    if has(request) { return .asked }
+    guard word & InterruptState.signallers != InterruptState.signallers else { return .full }
+    return .signal(InterruptState(word: (word | request.rawValue) + InterruptState.signaller))
   }
 
   /// Timing point 5.

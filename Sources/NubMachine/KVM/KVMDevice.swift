@@ -46,7 +46,7 @@ struct KVMDevice: ~Copyable, Sendable {
       case EACCES, EPERM: "permission is missing: add the user to the group kvm, or run as root"
       case ENODEV, ENXIO:
         "the kvm module is loaded but has no hardware to use: enable virtualisation in the firmware"
-      case ENOTTY: "it is a device, but not KVM's"
+      case ENOTTY: "it is there, but it is not KVM's device"
       default: "opening it failed"
       }
     return MachineError(.kvmUnavailable, "\(path) cannot be used: \(remedy)", cause: Errno(number))

@@ -27,6 +27,27 @@ final class Committer: Sendable {
 
   private let inbox = Monitor(Inbox())
 
+  /// Bytes of results that wait, for lanes that have more.
+  private struct Backlog {
+    var bytes = 0
+    var isClosed = false
+  }
+
+  private let backlog = Monitor(Backlog())
+
+  /// What lanes may leave here before they wait for the commit that takes it: they make results faster than a disk writes them.
+  static let maximumBacklog = 64 << 20
+
+  /// Jobs that a lane has run; it waits while much is waiting already.
+  func submit(results jobs: [Job], bytes: Int) {
+    _ = backlog.wait { backlog -> Void? in
+      guard backlog.bytes < Self.maximumBacklog || backlog.isClosed else { return nil }
+      backlog.bytes += bytes
+      return ()
+    }
+    submit(finished: jobs)
+  }
+
   /// Jobs that ended.
   func submit(finished jobs: [Job]) {
     inbox.withLock { $0.work.finished.append(contentsOf: jobs) }
@@ -60,6 +81,8 @@ final class Committer: Sendable {
   func close() {
     inbox.withLock { $0.isClosed = true }
     inbox.broadcast()
+    backlog.withLock { $0.isClosed = true }
+    backlog.broadcast()
   }
 
   /// What the committer's thread is to do next.
@@ -72,6 +95,16 @@ final class Committer: Sendable {
 
   /// Takes everything that waits; waits for something until `deadline`.
   func next(until deadline: Monotonic) -> Next {
+    let next = take(until: deadline)
+    if case .work(let work) = next, !work.finished.isEmpty {
+      // What a lane adds between the two counts for the next commit: a lane waits a little less, or more.
+      backlog.withLock { $0.bytes = 0 }
+      backlog.broadcast()
+    }
+    return next
+  }
+
+  private func take(until deadline: Monotonic) -> Next {
     let next = inbox.wait(until: deadline) { inbox -> Next? in
       if inbox.work.isUrgent || (inbox.isClosed && !inbox.work.isEmpty) {
         let work = inbox.work

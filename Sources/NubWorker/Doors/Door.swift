@@ -99,6 +99,10 @@ struct Reply: Sendable {
   var id: ShortBytes
   var status: Status
   var body: [UInt8]
+  /// Whose result the store has under this id with this body; nil: it has none.
+  var recorded: ShortBytes?
+  /// Whether the body is left in the store until it can be sent.
+  var isBodyLeft = false
   var meta: ReplyMeta
   /// Credit that is given back when the reply has left.
   var credit: Credit.Share?

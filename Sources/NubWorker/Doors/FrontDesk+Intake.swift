@@ -10,7 +10,7 @@ extension FrontDesk {
   /// - Returns: whether there may be more.
   func receive(from door: Door) throws(ZMQError) -> Bool {
     for _ in 0..<limits.roundMessages {
-      if door.kind == .pipeline, hasPlenty { return false }
+      if door.kind == .pipeline, hasPlenty || isBackedUp(door) { return false }
       guard try door.receive(into: &inbound) else { return false }
       handle(from: door)
       inbound.releaseLargeFrames()

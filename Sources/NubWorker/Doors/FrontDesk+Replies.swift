@@ -56,7 +56,8 @@ extension FrontDesk {
       reply(
         asker,
         Reply(
-          envelope: asker.envelope, id: asker.id, status: status, body: body, meta: meta, credit: share,
+          envelope: asker.envelope, id: asker.id, status: status, body: body,
+          recorded: job.isCall && status.isRecorded ? job.tenantName : nil, meta: meta, credit: share,
           since: now))
       share = nil
       meta.isDuplicate = true
@@ -145,16 +146,19 @@ extension FrontDesk {
     }
   }
 
-  /// Keeps a reply until the socket takes it. A pipeline's replies hold their credit meanwhile, which in the end stops the intake; a
-  /// direct peer that does not read must not do that to the others, so its replies are bounded by themselves.
+  /// Keeps a reply until the socket takes it. A pipeline's replies hold their credit meanwhile, which in the end stops the intake, and
+  /// results of which there are many bytes are left where they are recorded. A direct peer that does not read must not stop the others,
+  /// so its replies are bounded by themselves.
   private func keep(_ reply: Reply, _ door: Door) {
     var reply = reply
+    let isMuch = door.unsentBytes + reply.body.count > limits.unsentBytes
     if door.kind == .direct {
       settle(reply)
       reply.credit = nil
-      guard door.unsent.count < limits.unsentReplies, door.unsentBytes < limits.unsentBytes else {
-        return metrics.undeliverable()
-      }
+      guard door.unsent.count < limits.unsentReplies, !isMuch else { return metrics.undeliverable() }
+    } else if isMuch, reply.recorded != nil {
+      reply.body = []
+      reply.isBodyLeft = true
     }
     door.unsentBytes += reply.body.count
     door.unsent.append(reply)
@@ -165,7 +169,8 @@ extension FrontDesk {
     for door in parts.doors where !door.unsent.isEmpty {
       // Everything once: on a ROUTER one peer's full pipe says nothing about another's.
       for _ in 0..<door.unsent.count {
-        let reply = door.unsent.removeFirst()
+        var reply = door.unsent.removeFirst()
+        guard fetchBody(of: &reply, door) else { continue }
         do throws(ZMQError) {
           if try door.send(reply, with: &sender) {
             door.unsentBytes -= reply.body.count
@@ -183,6 +188,32 @@ extension FrontDesk {
         }
       }
     }
+  }
+
+  /// Reads a body that was left in the store.
+  ///
+  /// - Returns: false if it is not there any more, or cannot be read: the reply has been given up.
+  private func fetchBody(of reply: inout Reply, _ door: Door) -> Bool {
+    guard reply.isBodyLeft, let tenant = reply.recorded else { return true }
+    var result: RecordedResult?
+    do throws(StoreError) {
+      try parts.reader.snapshot { () throws(StoreError) in
+        result = try reply.id.withUnsafeBytes { (id) throws(StoreError) in
+          try parts.reader.result(of: id, tenant: tenant)
+        }
+      }
+    } catch {
+      parts.logger.error("a result that waited cannot be read", metadata: ["error": "\(error)"])
+    }
+    guard let result else {
+      settle(reply)
+      metrics.undeliverable()
+      return false
+    }
+    reply.body = result.body
+    reply.isBodyLeft = false
+    door.unsentBytes += reply.body.count
+    return true
   }
 
   /// Gives up on direct peers that have not read their replies for too long; the results stay in the store.

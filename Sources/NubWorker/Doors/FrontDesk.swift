@@ -150,8 +150,15 @@ final class FrontDesk {
     // Refusals are answers, too: a direct door is read for as long as there is someone to answer.
     case .direct: true
     // Nobody can ask again there, so while the store refuses work it is left with the producer.
-    case .pipeline: phase == .serving && !isQuiet && !hasPlenty && parts.store.refusal == nil
+    case .pipeline:
+      phase == .serving && !isQuiet && !hasPlenty && !isBackedUp(door) && parts.store.refusal == nil
     }
+  }
+
+  /// Whether a pipeline's replies wait in such numbers that nothing more is read for it: what is answered at once is no job, so it takes no
+  /// credit, and nobody collects the answers.
+  func isBackedUp(_ door: Door) -> Bool {
+    door.unsent.count >= limits.maximumJobs || door.unsentBytes >= limits.unsentBytes
   }
 
   /// Whether pipeline doors have taken enough for now. What they take is journaled and held until its reply has left, and more of it
@@ -180,6 +187,8 @@ final class FrontDesk {
     let levels = parts.queue.levels
     metrics.queue(
       levels, inFlight: inFlight, limit: limits.maximumJobs, lanes: parts.lanes.occupancy)
+    let uncollected = unsentReplies(.pipeline)
+    metrics.repliesWaiting(direct: unsentReplies(.direct), pipelines: uncollected)
     if !parts.fleets.isEmpty { metrics.fleets(parts.fleets) }
     metrics.flush()
     parts.board.set(
@@ -188,6 +197,7 @@ final class FrontDesk {
     parts.health.update { report in
       report.inFlight = inFlight
       report.waiting = levels.reduce(0) { $0 + $1.jobs }
+      report.uncollected = uncollected
       if report.storeRefusal != refusal { report.storeRefusal = refusal }
     }
     if !uses.isEmpty {
@@ -198,6 +208,10 @@ final class FrontDesk {
     endWhatIsDecided(now)
     dropStaleReplies(now)
     advance(now)
+  }
+
+  private func unsentReplies(_ kind: Door.Kind) -> Int {
+    parts.doors.reduce(0) { $0 + ($1.kind == kind ? $1.unsent.count : 0) }
   }
 
   /// Moves on when a shutdown is asked for, and when the time for it is over.
@@ -271,7 +285,7 @@ struct FrontDeskLimits: Sendable {
   /// Microseconds to look out for the answer of a lone job before sleeping.
   var pollMicroseconds: UInt64 = 0
   var resendMilliseconds = 5
-  /// Replies for direct peers that do not read: how many, how many bytes, and for how long they are kept.
+  /// Replies for direct peers that do not read: how many, how many bytes (of a pipeline's, too), and for how long they are kept.
   var unsentReplies = 65_536
   var unsentBytes = 64 << 20
   var unsentMilliseconds = 30_000

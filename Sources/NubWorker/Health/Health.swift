@@ -26,6 +26,8 @@ public final class Health: Sendable {
     public internal(set) var inFlight = 0
     /// Jobs that wait for a lane, likewise.
     public internal(set) var waiting = 0
+    /// Replies that no collector takes, likewise: a pipeline stands still when there are many.
+    public internal(set) var uncollected = 0
 
     /// Whether the process does what it has to do. Nothing but a new start helps where not.
     public var isLive: Bool { stuck.isEmpty }

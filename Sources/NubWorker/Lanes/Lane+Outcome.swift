@@ -8,7 +8,7 @@ extension Lane {
     var outcome = outcome
     if let started = job.started { outcome.queuedMicroseconds = started.microseconds(since: job.accepted) }
     job.outcome = outcome
-    finished.append(job)
+    keep(job)
   }
 
   /// Decides what becomes of a job whose call came back.

@@ -29,8 +29,9 @@ final class Lane {
   private var hasLeftAnother = false
   /// Whether the last attempt to get a sandbox failed.
   var hasSandboxProblem = false
-  /// Finished and not handed to the committer yet.
-  var finished: [Job] = []
+  /// Finished and not handed to the committer yet, and the bytes of their results.
+  private(set) var finished: [Job] = []
+  private var finishedBytes = 0
   private var lastHandOver = Monotonic.now
 
   init(
@@ -236,16 +237,27 @@ final class Lane {
 
   /// Hands what has finished to the committer in the midst of a long batch: those that are done do not wait for those that are not.
   private func handOverIfDue() {
+    // Large results are not kept for others to come.
+    if finishedBytes >= Self.muchResult { return handOver() }
     // One look at the clock per job costs more than it saves for short jobs.
     guard finished.count & 15 == 0 || finished.count == 1 else { return }
     let now = Monotonic.now
     if now.microseconds(since: lastHandOver) > 2_000 { handOver() }
   }
 
+  /// Bytes of results that a lane does not keep back.
+  private static let muchResult = 1 << 20
+
+  /// Keeps a job that has ended for the next hand-over.
+  func keep(_ job: Job) {
+    finished.append(job)
+    finishedBytes += job.outcome?.body.count ?? 0
+  }
+
   /// Ends a batch. With nothing else to run, the lane commits few jobs itself: nobody would be quicker.
   private func endBatch() {
     if (1...Self.fewJobs).contains(finished.count), queue.isEmpty, let turn, turn.commitAtOnce(finished) {
-      finished.removeAll(keepingCapacity: true)
+      forgetFinished()
     }
     handOver()
   }
@@ -257,8 +269,13 @@ final class Lane {
   func handOver() {
     lastHandOver = Monotonic.now
     guard !finished.isEmpty else { return }
-    committer.submit(finished: finished)
+    committer.submit(results: finished, bytes: finishedBytes)
+    forgetFinished()
+  }
+
+  private func forgetFinished() {
     finished.removeAll(keepingCapacity: true)
+    finishedBytes = 0
   }
 }
 

@@ -123,14 +123,14 @@ extension Job {
   var ticket: Scheduler<Job>.Ticket {
     Scheduler<Job>.Ticket(
       tenant: key.tenant, priority: options.priority, isAlone: mustRunAlone, expires: expires,
-      byteCount: byteCount, cap: mustRunAlone ? 0 : firstCap, enqueued: accepted.microseconds)
+      byteCount: byteCount, caps: mustRunAlone ? .none : namedCaps, enqueued: accepted.microseconds)
   }
 
-  /// Of the first cap that it names; caps that come along have no hash before a lane has checked them.
-  private var firstCap: UInt64 {
+  /// Caps that come along have no hash before a lane has checked them.
+  private var namedCaps: CapHomes.Named {
     switch work {
-    case .call: options.caps.first?.prefix ?? 0
-    case .putCap(let claim): claim?.prefix ?? 0
+    case .call: options.caps.isEmpty ? .none : CapHomes.Named(options.caps.lazy.map(\.prefix))
+    case .putCap(let claim): claim.map { CapHomes.Named($0.prefix) } ?? .none
     }
   }
 }

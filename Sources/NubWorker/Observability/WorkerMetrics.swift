@@ -17,6 +17,8 @@ final class WorkerMetrics {
   private let malformedCounter: Counter
   private let undeliveredCounter: Counter
   private let reopenedCounter: Counter
+  private let waitingAtDirect: Gauge
+  private let waitingAtPipelines: Gauge
   private let receivedCounter: Counter
   private let sentCounter: Counter
   private let depthGauges: [Gauge]
@@ -56,6 +58,8 @@ final class WorkerMetrics {
     malformedCounter = counter("nub_messages_malformed_total")
     undeliveredCounter = counter("nub_replies_undeliverable_total")
     reopenedCounter = counter("nub_doors_reopened_total")
+    waitingAtDirect = gauge("nub_replies_waiting", [("door", "direct")])
+    waitingAtPipelines = gauge("nub_replies_waiting", [("door", "pipeline")])
     receivedCounter = counter("nub_received_bytes_total")
     sentCounter = counter("nub_sent_bytes_total")
     depthGauges = (0...9).map { gauge("nub_queue_jobs", [("priority", "\($0)")]) }
@@ -116,6 +120,12 @@ final class WorkerMetrics {
     limitGauge.record(limit)
     busyLanes.record(lanes.busy)
     idleLanes.record(lanes.idle)
+  }
+
+  /// Replies that no peer takes now.
+  func repliesWaiting(direct: Int, pipelines: Int) {
+    waitingAtDirect.record(direct)
+    waitingAtPipelines.record(pipelines)
   }
 
   func fleets(_ bridges: [FleetBridge]) { fleet.record(bridges) }

@@ -12,6 +12,20 @@ struct CapHomes {
     var sandbox: UInt64 = 0
   }
 
+  /// The first caps that a job names, by eight bytes of each hash; 0: none. A few show where it belongs as well as all would.
+  struct Named: Equatable, Sendable {
+    private(set) var caps = SIMD4<UInt64>()
+    static let none = Named()
+
+    init(_ prefixes: UInt64...) { self.init(prefixes) }
+
+    init(_ prefixes: some Sequence<UInt64>) {
+      for (index, cap) in zip(caps.indices, prefixes) { caps[index] = cap }
+    }
+
+    var isEmpty: Bool { caps == SIMD4() }
+  }
+
   private struct Key: Hashable {
     var tenant: TenantSlot
     var cap: UInt64
@@ -33,26 +47,61 @@ struct CapHomes {
   /// A lane has found nothing to do and sleeps until it is woken.
   mutating func sleep(lane: Int) { seats[lane].sleeps = true }
 
-  /// A sandbox of the tenant's is being supplied with a cap. The first one stays its home for as long as a lane has it: one that
+  /// A sandbox of the tenant's is being supplied with caps. The first one stays a cap's home for as long as a lane has it: one that
   /// helps out once does not take it away.
-  mutating func learn(_ cap: UInt64, of tenant: TenantSlot, in sandbox: UInt64) {
-    let key = Key(tenant: tenant, cap: cap)
-    if let home = homes[key] {
-      if home == sandbox || seat(of: home, tenant) != nil { return }
-    } else if homes.count >= Self.maximum {
-      homes.removeAll(keepingCapacity: true)
+  mutating func learn(_ named: Named, of tenant: TenantSlot, in sandbox: UInt64) {
+    for index in named.caps.indices where named.caps[index] != 0 {
+      let key = Key(tenant: tenant, cap: named.caps[index])
+      if let home = homes[key] {
+        if home == sandbox || seat(of: home, tenant) != nil { continue }
+      } else if homes.count >= Self.maximum {
+        homes.removeAll(keepingCapacity: true)
+      }
+      homes[key] = sandbox
     }
-    homes[key] = sandbox
   }
 
-  /// The sandbox that was supplied with the cap; 0: unknown.
-  func home(of cap: UInt64, of tenant: TenantSlot) -> UInt64 { homes[Key(tenant: tenant, cap: cap)] ?? 0 }
+  /// The sandbox that is home to most of the caps; 0: unknown.
+  func home(of named: Named, of tenant: TenantSlot) -> UInt64 {
+    most(votes(of: named, of: tenant), besides: 0).home
+  }
 
-  /// The other lane that has the cap's sandbox now, and whether it sleeps; nil: none, so `lane` is as good as any.
-  func other(than lane: Int, with cap: UInt64, of tenant: TenantSlot) -> (lane: Int, sleeps: Bool)? {
-    let home = home(of: cap, of: tenant)
-    guard home != 0, let found = seat(of: home, tenant), found != lane else { return nil }
+  /// The other lane that is home to most of the caps now, and to more of them than `lane`, and whether it sleeps; nil: none, so
+  /// `lane` is as good as any.
+  func other(than lane: Int, with named: Named, of tenant: TenantSlot) -> (lane: Int, sleeps: Bool)? {
+    var votes = votes(of: named, of: tenant)
+    var mine = 0
+    var own: UInt64 = 0
+    for index in votes.indices where votes[index] != 0 {
+      guard let seat = seat(of: votes[index], tenant) else {
+        votes[index] = 0
+        continue
+      }
+      guard seat == lane else { continue }
+      mine += 1
+      own = votes[index]
+    }
+    let best = most(votes, besides: own)
+    guard best.count > mine, let found = seat(of: best.home, tenant) else { return nil }
     return (found, seats[found].sleeps)
+  }
+
+  private func votes(of named: Named, of tenant: TenantSlot) -> SIMD4<UInt64> {
+    var found = SIMD4<UInt64>()
+    for index in named.caps.indices where named.caps[index] != 0 {
+      found[index] = homes[Key(tenant: tenant, cap: named.caps[index])] ?? 0
+    }
+    return found
+  }
+
+  /// Of equal ones the first.
+  private func most(_ votes: SIMD4<UInt64>, besides own: UInt64) -> (home: UInt64, count: Int) {
+    var best: (home: UInt64, count: Int) = (0, 0)
+    for index in votes.indices where votes[index] != 0 && votes[index] != own {
+      let count = votes.indices.count { votes[$0] == votes[index] }
+      if count > best.count { best = (votes[index], count) }
+    }
+    return best
   }
 
   private func seat(of sandbox: UInt64, _ tenant: TenantSlot) -> Int? {

@@ -7,7 +7,7 @@ internal import HeapModule
 ///   queue, or whose jobs are long, delays the others by one batch.
 /// - Within a tenant the highest priority goes first; waiting raises it, so nothing starves.
 /// - A batch holds jobs of one tenant. A job that must be alone makes a batch of its own.
-/// - Of one tenant and priority, those whose cap another lane's sandbox holds are left to that lane, as long as this costs nobody a
+/// - Of one tenant and priority, those whose caps another lane's sandbox holds are left to that lane, as long as this costs nobody a
 ///   wait: see ``fill(_:_:_:_:_:)``.
 /// - A job that has expired is handed out as expired, never as work.
 struct Scheduler<Item> {
@@ -22,8 +22,8 @@ struct Scheduler<Item> {
     var expires: UInt64?
     /// Payload bytes.
     var byteCount = 0
-    /// Eight bytes of the hash of the first cap that it names; 0: none.
-    var cap: UInt64 = 0
+    /// The caps that it names.
+    var caps = CapHomes.Named.none
     /// When it was accepted, on the same clock.
     var enqueued: UInt64
   }
@@ -40,7 +40,7 @@ struct Scheduler<Item> {
     var charged: UInt64 = 0
     /// Whether any of them names a cap.
     var namesCaps = false
-    /// The sandbox that holds the first of these caps, for a lane that has none of this tenant's; 0: any.
+    /// The sandbox that holds those of the first such job, for a lane that has none of this tenant's; 0: any.
     var home: UInt64 = 0
   }
 
@@ -132,8 +132,8 @@ struct Scheduler<Item> {
   mutating func served(_ batch: Batch, by seat: CapHomes.Seat) {
     guard seat.sandbox != 0 else { return }
     homes.sit(seat)
-    for ticket in batch.tickets where ticket.cap != 0 {
-      homes.learn(ticket.cap, of: batch.tenant, in: seat.sandbox)
+    for ticket in batch.tickets where !ticket.caps.isEmpty {
+      homes.learn(ticket.caps, of: batch.tenant, in: seat.sandbox)
     }
   }
 
@@ -244,7 +244,7 @@ struct Scheduler<Item> {
 
   /// Takes a batch from a tenant.
   ///
-  /// Passes over jobs whose cap another lane's sandbox holds, if it finds others of the same priority. If it finds none, it takes them
+  /// Passes over jobs whose caps another lane's sandbox holds, if it finds others of the same priority. If it finds none, it takes them
   /// all the same, so that no lane is idle while jobs wait, unless that other lane sleeps and can have them at once: then the batch
   /// is empty. A job that has waited for long is not passed over.
   private mutating func fill(
@@ -263,7 +263,9 @@ struct Scheduler<Item> {
         if !isExpired, !isFirst, entry.ticket.isAlone || bytes + entry.ticket.byteCount > policy.batchBytes {
           break
         }
-        if entry.ticket.cap != 0, !isExpired, let seat, let other = betterLane(for: entry.ticket, seat, now) {
+        if !entry.ticket.caps.isEmpty, !isExpired, let seat,
+          let other = betterLane(for: entry.ticket, seat, now)
+        {
           if passed.isEmpty { isLeftToSleeper = other.sleeps }
           if passed.count == policy.passedJobs { break }
           passed.append(entry)
@@ -285,7 +287,7 @@ struct Scheduler<Item> {
         bytes += entry.ticket.byteCount
         batch.items.append(entry.item)
         batch.tickets.append(entry.ticket)
-        if entry.ticket.cap != 0 { note(entry.ticket, in: &batch, seat) }
+        if !entry.ticket.caps.isEmpty { note(entry.ticket, in: &batch, seat) }
         if entry.ticket.isAlone {
           batch.isAlone = true
           break
@@ -305,13 +307,13 @@ struct Scheduler<Item> {
     for ticket: Ticket, _ seat: CapHomes.Seat, _ now: UInt64
   ) -> (lane: Int, sleeps: Bool)? {
     guard !ticket.isAlone, now < ticket.enqueued &+ policy.passedMicroseconds else { return nil }
-    return homes.other(than: seat.lane, with: ticket.cap, of: ticket.tenant)
+    return homes.other(than: seat.lane, with: ticket.caps, of: ticket.tenant)
   }
 
   private func note(_ ticket: Ticket, in batch: inout Batch, _ seat: CapHomes.Seat?) {
     batch.namesCaps = true
     guard batch.home == 0, seat?.tenant != batch.tenant else { return }
-    batch.home = homes.home(of: ticket.cap, of: batch.tenant)
+    batch.home = homes.home(of: ticket.caps, of: batch.tenant)
   }
 
   private func charge(_ batch: inout Batch, _ tenant: Tenant) -> Batch {

@@ -18,7 +18,7 @@ struct SchedulerPolicy: Sendable {
   var affinityMicroseconds: UInt64 = 2_000
   /// Charged per job on top of its run time.
   var jobOverheadMicroseconds: UInt64 = 5
-  /// Up to how many jobs a lane passes over because another lane's sandbox holds their cap: each costs a move in its queue.
+  /// Up to how many jobs a lane passes over because another lane's sandbox holds their caps: each costs a move in its queue.
   var passedJobs = 64
   /// A job that has waited this long is not passed over any more.
   var passedMicroseconds: UInt64 = 20_000

@@ -205,6 +205,39 @@ except ValueError as error: print(error)
     assert (done.returncode, done.stdout) == (0, "this client is closed\n"), done.stderr
 
 
+def test_an_async_client_that_nobody_closed_holds_nothing_up():
+    program = """
+import asyncio, gc, weakref
+from nub_client import AsyncClient, RequestTimeout
+async def leave():
+    client = AsyncClient("tcp://127.0.0.1:9")
+    try: await client.ping(timeout=0.05)
+    except RequestTimeout: pass
+    return client
+async def main():
+    # Collected while its loop runs, once the loop has let go of its timers; its reader ends with it.
+    for _ in range(20):
+        watched = weakref.ref(await leave())
+        while watched() is not None or len(asyncio.all_tasks()) > 1:
+            await asyncio.sleep(0.001)
+            gc.collect()
+    client = await leave()
+    await client.close()
+    await client.close()
+asyncio.run(main())
+# Collected when its loop has ended.
+kept = asyncio.run(leave())
+del kept
+gc.collect()
+# Never collected.
+kept = asyncio.run(leave())
+print("over")
+"""
+    command = [sys.executable, "-W", "error", "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "over\n", "")
+
+
 def test_ids_are_uuid_version_7_and_in_order_of_time():
     ids = [new_job_id() for _ in range(1000)]
     assert len(set(ids)) == 1000

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
+import weakref
 from typing import Any, Iterable, Literal, Sequence, Unpack, overload
 
 import zmq
@@ -29,6 +31,29 @@ from ._protocol import (
 )
 
 
+async def _read(socket: zmq.asyncio.Socket, replies: dict[bytes, asyncio.Queue[Reply]]) -> None:
+    # It knows nothing of the client, which may be collected while it waits.
+    while True:
+        frames = await socket.recv_multipart()
+        try:
+            reply = parse_reply(frames)
+        except ProtocolError:
+            continue  # Nobody to give it to; the job is asked for again.
+        inbox = replies.get(reply.id)
+        if inbox is not None:  # Otherwise a second answer to something sent twice.
+            inbox.put_nowait(reply)
+
+
+def _release(reader: asyncio.Task[None], socket: zmq.asyncio.Socket, context: zmq.asyncio.Context) -> None:
+    # The loop may have ended before.
+    with contextlib.suppress(RuntimeError):
+        reader.cancel()
+    with contextlib.suppress(RuntimeError):
+        socket.close(0)
+    zmq.Socket.close(socket, 0)
+    context.term()
+
+
 class AsyncClient:
     """A producer at a worker's direct door, for one event loop; any number of requests at once."""
 
@@ -50,9 +75,9 @@ class AsyncClient:
         self._curve = curve
         self._window = asyncio.Semaphore(window)
         self._replies: dict[bytes, asyncio.Queue[Reply]] = {}
-        self._context: zmq.asyncio.Context | None = None
         self._socket: zmq.asyncio.Socket | None = None
         self._reader: asyncio.Task[None] | None = None
+        self._release: weakref.finalize[..., AsyncClient] | None = None
 
     async def __aenter__(self) -> "AsyncClient":
         self._open()
@@ -63,28 +88,34 @@ class AsyncClient:
 
     def _open(self) -> zmq.asyncio.Socket:
         if self._socket is None:
-            self._context = zmq.asyncio.Context()
-            self._socket = self._context.socket(zmq.DEALER)
-            configure(self._socket, self._curve)
-            for endpoint in self._endpoints:
-                self._socket.connect(endpoint)
-            self._reader = asyncio.get_running_loop().create_task(self._read(self._socket))
+            context = zmq.asyncio.Context()
+            socket = context.socket(zmq.DEALER)
+            try:
+                configure(socket, self._curve)
+                for endpoint in self._endpoints:
+                    socket.connect(endpoint)
+            except BaseException:
+                socket.close(0)
+                context.term()
+                raise
+            self._socket = socket
+            self._reader = asyncio.get_running_loop().create_task(_read(socket, self._replies))
+            # A client that nobody closed must not end as a context that waits for its socket, whichever is collected first.
+            self._release = weakref.finalize(self, _release, self._reader, socket, context)
         return self._socket
 
     async def close(self) -> None:
-        socket, self._socket = self._socket, None
+        release, self._release = self._release, None
         reader, self._reader = self._reader, None
+        self._socket = None
         if reader is not None:
             reader.cancel()
             try:
                 await reader
             except asyncio.CancelledError:
                 pass
-        if socket is not None:
-            socket.close(0)
-        if self._context is not None:
-            self._context.term()
-            self._context = None
+        if release is not None:
+            release()
 
     # Verbs
 
@@ -208,14 +239,3 @@ class AsyncClient:
                         return reply
         finally:
             del self._replies[frames[2]]
-
-    async def _read(self, socket: zmq.asyncio.Socket) -> None:
-        while True:
-            frames = await socket.recv_multipart()
-            try:
-                reply = parse_reply(frames)
-            except ProtocolError:
-                continue  # Nobody to give it to; the job is asked for again.
-            inbox = self._replies.get(reply.id)
-            if inbox is not None:  # Otherwise a second answer to something sent twice.
-                inbox.put_nowait(reply)
