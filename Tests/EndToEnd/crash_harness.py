@@ -47,6 +47,8 @@ EARLY = {("NUB_STORE_FAILPOINT", point) for point in (18, 19, 20, 21)} | {
     ("NUB_WORKER_FAILPOINT", point) for point in (8, 9)
 }
 PATIENCE = 120
+# So small that a life which writes anything at all moves its log, and comes by the points of a checkpoint. Debug builds know it.
+CHECKPOINT_BYTES = 64 << 10
 
 
 class Lost(AssertionError):
@@ -106,7 +108,7 @@ class Harness:
 
     def start(self, failpoint: tuple[str, str] | None) -> bool:
         """Starts a worker; false if it died on the way, as a failpoint may want."""
-        environment = dict(os.environ)
+        environment = os.environ | {"NUB_STORE_CHECKPOINT": str(CHECKPOINT_BYTES)}
         if failpoint:
             environment[failpoint[0]] = failpoint[1]
         self.life += 1

@@ -394,6 +394,30 @@ def test_whatever_uses_a_cap_keeps_it_from_expiring(make):
     eventually(lambda: {row[0] for row in worker.rows("SELECT hash FROM caps WHERE last_used_ms > ?", long_ago)} == used, "not all uses count")
 
 
+def test_a_cap_that_a_guest_finds_in_its_own_directory_is_in_use(make):
+    worker = make("--keep-caps", "40s")
+    producer = worker.producer()
+    form, root = ssz.data(os.urandom(1_000))
+    assert producer.put(form).status == wire.OK
+
+    def last_used() -> int:
+        return worker.rows("SELECT last_used_ms FROM caps WHERE hash = ?", root)[0][0]
+
+    past = int(time.time() * 1_000) - 15_000
+    database = sqlite3.connect(worker.store, timeout=30)
+    with database:
+        database.execute("UPDATE caps SET last_used_ms = ?", (past,))
+    database.close()
+
+    def is_noted() -> bool:
+        # The lane that put it still has it: the store is not asked.
+        assert producer.call(wire.CAP_SHA256, root).body == ssz.sha256(form[5:])
+        time.sleep(0.1)
+        return last_used() > past
+
+    eventually(is_noted, "the use does not count")
+
+
 def test_a_cap_that_has_expired_and_is_put_again_stays(make):
     worker = make()
     producer = worker.producer()
