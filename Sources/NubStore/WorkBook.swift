@@ -17,10 +17,13 @@ public protocol WorkBook: AnyObject, Sendable {
   /// Whether somebody is at it.
   func isUnderWay(_ key: WorkKey) -> Bool
 
-  /// Takes out work that was entered, and leaves word of what came of it, if something did.
-  func end(_ key: WorkKey, result: CapHash?)
+  /// Takes out work that was entered.
+  func end(_ key: WorkKey)
 
-  /// What the last one that finished work with this key has left. Only a hint: it may be gone, or another key's, or a lie.
+  /// Leaves word of what comes of work, for those who cannot know. It may be left before the result is in the store.
+  func note(_ result: CapHash, of key: WorkKey)
+
+  /// What somebody at this work has left. Only a hint: it may be gone, or another key's, or a lie, or not in the store yet.
   func result(of key: WorkKey) -> CapHash?
 }
 

@@ -238,7 +238,12 @@ class Harness:
         if reply.status == wire.UNAVAILABLE:
             return
         self.tally.acknowledged += 1
+        if reply.status == wire.QUARANTINED:
+            # Three deaths during its solo runs: rare, and right, for a put as for a call.
+            self.tally.quarantined += 1
         if frames[1] == b"put_cap":
+            if reply.status == wire.QUARANTINED:
+                return
             if reply.status != wire.OK or reply.body != ssz_root(frames[4]):
                 raise Lost(f"a put was answered with {reply}")
             self.caps[reply.body] = frames[4]
@@ -253,8 +258,6 @@ class Harness:
         """Whether this can be the answer to that."""
         function = int.from_bytes(frames[3], "little")
         if reply.status == wire.QUARANTINED:
-            # Three deaths during its solo runs: rare, and right.
-            self.tally.quarantined += 1
             return
         wanted = {wire.FAIL: wire.GUEST_ERROR, wire.FAULT: wire.GUEST_FAULT}.get(function, wire.OK)
         if reply.status != wanted:

@@ -1,6 +1,7 @@
 """Stores that a worker cannot use, or not now: what it says, how it ends, and that it recovers where that is promised."""
 
 import atexit
+import errno
 import functools
 import os
 import random
@@ -342,6 +343,13 @@ def test_a_full_file_system_loses_nothing_acknowledged_and_serves_again_when_the
         assert len(acknowledged) > 10
         again = producer.call(wire.ECHO, acknowledged[b"0"], id=b"0")
         assert (again.status, again.duplicate) == (wire.OK, True), "what is known is answered without room"
+        # What is left over may be enough for a start, or not.
+        with open(small / "filler", "wb", buffering=0) as filler:
+            try:
+                while filler.write(bytes(4_096)) == 4_096:
+                    pass
+            except OSError as error:
+                assert error.errno == errno.ENOSPC
         # Killed while there is none: a start has to write a few pages, and says that it cannot.
         worker.kill()
         said = start_refused(worker.store)

@@ -88,7 +88,7 @@ import Testing
     "UPDATE jobs SET finished_ms = 9223372036854775807, queued_us = -9223372036854775808, run_us = 9223372036854775807",
     "UPDATE jobs SET finished_ms = -9223372036854775808 WHERE seq > 400",
     "UPDATE job_spans SET span = 9223372036854775807", "UPDATE job_spans SET tenant = 9223372036854775807",
-    "UPDATE caps SET cap = 9223372036854775807",
+    "UPDATE caps SET cap = 9223372036854775807 WHERE cap = 2",
     "UPDATE caps SET size = 9223372036854775807, puts = 9223372036854775807, last_used_ms = 9223372036854775807",
   ]) func numbersThatNubDoesNotWriteAreDamageAndNoTrap(change: String) throws {
     try fill()

@@ -150,7 +150,7 @@ public final class SQLiteQueries: StoreQueries {
         finishedSince: firstMinute * 60_000 - SequenceSearch.slackMilliseconds, db)
       let statement = try db.makeStatement(
         sql: """
-          SELECT finished_ms / 60000, count(*), sum(status = 0), sum(queued_us), sum(run_us), max(run_us)
+          SELECT finished_ms / 60000, count(*), sum(status = 0), \(SQL.sum("queued_us")), \(SQL.sum("run_us")), max(run_us)
           FROM jobs NOT INDEXED WHERE seq >= ? AND seq < ? AND finished_ms >= ? GROUP BY 1
           """)
       var tally = ThroughputTally()

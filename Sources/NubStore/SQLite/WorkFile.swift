@@ -6,14 +6,16 @@ internal import Synchronization
 ///
 /// Such locks need no memory that a killed process could leave in disorder, and nobody has to judge who is alive: the kernel takes
 /// them back with the descriptor. The bytes that are locked are beyond the file's end and never written. What the file does hold is the
-/// secret, and a table of what came of work, one slot for many keys.
+/// secret, and a table of what came of work, at most some megabytes.
 final class WorkFile: WorkBook {
   let secret: (UInt64, UInt64)
   private let descriptor: Int32
   /// Entries of this process: the kernel would give them to the same descriptor twice.
   private let own = Mutex<Set<WorkKey>>([])
 
-  private static let slots: UInt64 = 1_024
+  /// The table: in each bucket the results of a few keys. Of as many as are worked on at a time, hardly two meet.
+  private static let buckets: UInt64 = 16_384
+  private static let slots = 4
   private static let slotBytes = 8 + CapHash.byteCount
   private static let tableOffset: UInt64 = 4_096
 
@@ -59,8 +61,7 @@ final class WorkFile: WorkBook {
     }
   }
 
-  func end(_ key: WorkKey, result: CapHash?) {
-    if let result { note(result, of: key) }
+  func end(_ key: WorkKey) {
     own.withLock { own in
       guard own.remove(key) != nil else { return }
       _ = OpenFileLock.set(Int16(F_UNLCK), on: descriptor, byte: Self.place(key))
@@ -68,24 +69,38 @@ final class WorkFile: WorkBook {
   }
 
   func result(of key: WorkKey) -> CapHash? {
-    var slot = [UInt8](repeating: 0, count: Self.slotBytes)
-    guard pread(descriptor, &slot, slot.count, Self.slot(key)) == slot.count else { return nil }
-    return slot.withUnsafeBytes { slot in
-      guard slot.loadUnaligned(as: UInt64.self) == key.rawValue else { return nil }
-      return CapHash(UnsafeRawBufferPointer(rebasing: slot[8...]))
+    let bucket = bucket(of: key)
+    guard let slot = Self.slot(of: key.rawValue, in: bucket) else { return nil }
+    let start = slot * Self.slotBytes + 8
+    return CapHash(Array(bucket[start..<start + CapHash.byteCount]))
+  }
+
+  func note(_ result: CapHash, of key: WorkKey) {
+    let bucket = bucket(of: key)
+    let slot =
+      Self.slot(of: key.rawValue, in: bucket) ?? Self.slot(of: 0, in: bucket) ?? Int(key.rawValue >> 62)
+    var bytes: [UInt8] = []
+    withUnsafeBytes(of: key.rawValue) { bytes.append(contentsOf: $0) }
+    bytes.append(contentsOf: result.bytes)
+    // Where it fails, or somebody else writes here at this moment, a put more is worked on.
+    _ = pwrite(descriptor, bytes, bytes.count, Self.offset(of: key) + off_t(slot * Self.slotBytes))
+  }
+
+  /// Zeros where the file has nothing.
+  private func bucket(of key: WorkKey) -> [UInt8] {
+    var bucket = [UInt8](repeating: 0, count: Self.slots * Self.slotBytes)
+    _ = pread(descriptor, &bucket, bucket.count, Self.offset(of: key))
+    return bucket
+  }
+
+  private static func slot(of key: UInt64, in bucket: [UInt8]) -> Int? {
+    bucket.withUnsafeBytes { bucket in
+      (0..<slots).first { bucket.loadUnaligned(fromByteOffset: $0 * slotBytes, as: UInt64.self) == key }
     }
   }
 
-  private func note(_ result: CapHash, of key: WorkKey) {
-    var slot: [UInt8] = []
-    withUnsafeBytes(of: key.rawValue) { slot.append(contentsOf: $0) }
-    slot.append(contentsOf: result.bytes)
-    // Where it fails, the next one does the work.
-    _ = pwrite(descriptor, slot, slot.count, Self.slot(key))
-  }
-
-  private static func slot(_ key: WorkKey) -> off_t {
-    off_t(tableOffset + key.rawValue % slots * UInt64(slotBytes))
+  private static func offset(of key: WorkKey) -> off_t {
+    off_t(tableOffset + key.rawValue % buckets * UInt64(slots * slotBytes))
   }
 
   /// Beyond all that is ever written.

@@ -77,9 +77,6 @@ extension FrontDesk {
 
   private func leave(_ job: Job) {
     // Others may look for its cap now: what was committed is committed.
-    if job.outcome?.status == .ok, let cap = job.filedCaps.first?.cap {
-      job.standing?.hold?.succeeded(with: cap.hash)
-    }
     job.standing = nil
     polling.answered(at: .now)
     tenants.release(job.key.tenant)

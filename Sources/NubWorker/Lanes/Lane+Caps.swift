@@ -11,6 +11,7 @@ extension Lane {
     var outcome: JobOutcome
     do throws(RequestError) {
       let cap = try file(job.body, claim: claim)
+      job.standing?.hold?.note(cap.hash)
       job.filedCaps.append(FiledCap(cap: cap, source: .body))
       caps.note(cap.hash, references: cap.references, tenant: job.tenantName)
       outcome = JobOutcome(.ok, cap.hash.bytes)

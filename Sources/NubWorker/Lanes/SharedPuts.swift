@@ -33,17 +33,16 @@ final class SharedPuts: Sendable {
   final class Hold: Sendable {
     private let book: any WorkBook
     private let key: WorkKey
-    private let result = Mutex<CapHash?>(nil)
 
     fileprivate init(_ book: any WorkBook, _ key: WorkKey) {
       self.book = book
       self.key = key
     }
 
-    /// The cap is in the store.
-    func succeeded(with hash: CapHash) { result.withLock { $0 = hash } }
+    /// What the bytes are, said as soon as it is known: those that waited find it even if this process dies behind the commit.
+    func note(_ hash: CapHash) { book.note(hash, of: key) }
 
-    deinit { book.end(key, result: result.withLock { $0 }) }
+    deinit { book.end(key) }
   }
 
   func key(for job: Job) -> WorkKey {
@@ -106,27 +105,22 @@ extension Lane {
     var standing = job.standing ?? SharedPuts.Standing(key: shared.key(for: job))
     job.standing = standing
     // Whoever worked for it has ended: most likely all is there.
-    if standing.patience != nil, endIfKnown(job, claim ?? shared.book.result(of: standing.key), claim) {
-      return false
-    }
+    if standing.patience != nil, endIfKnown(job, standing.key, claim) { return false }
     guard let hold = shared.begin(standing.key) else {
       if let patience = standing.patience, .now >= patience { return true }
       shared.wait(job)
       return false
     }
-    // Between the door's look and this entry somebody else may have come and gone. If so, there is word of it.
-    if let result = shared.book.result(of: standing.key), claim == nil || claim == result,
-      endIfKnown(job, result, claim)
-    {
-      return false
-    }
+    // Between the door's look and this entry somebody else may have come and gone.
+    if endIfKnown(job, standing.key, claim) { return false }
     standing.hold = hold
     job.standing = standing
     return true
   }
 
-  private func endIfKnown(_ job: Job, _ hash: CapHash?, _ claim: CapHash?) -> Bool {
-    guard let hash, caps.has(hash, as: job, isClaimed: claim != nil) else { return false }
+  private func endIfKnown(_ job: Job, _ key: WorkKey, _ claim: CapHash?) -> Bool {
+    guard let hash = claim ?? shared?.book.result(of: key), caps.has(hash, as: job, isClaimed: claim != nil)
+    else { return false }
     job.started = .now
     var outcome = JobOutcome(.ok, hash.bytes)
     outcome.wasKnown = true
