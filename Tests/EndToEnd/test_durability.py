@@ -260,7 +260,7 @@ def test_identical_puts_from_many_producers_at_two_workers_are_one(make):
         reply = producer.receive()
         assert (reply.status, reply.body) == (wire.OK, root)
     (puts,) = first.rows("SELECT puts FROM caps WHERE hash = ?", root)
-    assert puts[0] in (1, 2), "each worker did the work at most once"
+    assert puts == (1,), "one of them did the work"
     assert producers[1].job("get_cap", root).body == form
 
 

@@ -93,6 +93,16 @@ def test_the_work_is_done_once(make_fleet, count, size, claimed):
     assert workers[-1].producer().job("get_cap", root).body == form
 
 
+def test_small_caps_are_stored_once_whoever_works_on_them(make_fleet):
+    workers = make_fleet(3, lanes=2)
+    for size in (0, 1, 1_000, (32 << 10) - 100):
+        form, root = ssz.data(os.urandom(size))
+        for producer in put_at_once(workers, form, [root if index % 4 else b"" for index in range(12)]):
+            reply = producer.receive()
+            assert (reply.status, reply.body) == (wire.OK, root)
+        assert len(rows(workers[0], root)) == 1
+
+
 def test_of_many_caps_each_is_worked_on_once(make_fleet):
     workers = make_fleet(3, lanes=2)
     caps = [ssz.data(os.urandom(100_000)) for _ in range(31)]
