@@ -3,7 +3,7 @@ public import NubCap
 /// What a worker remembers: caps, finished jobs, and jobs that it has pulled and not finished.
 ///
 /// Three handles divide the work by thread. A ``StoreReader`` belongs to the thread that uses it (each front door, each lane has one);
-/// the one ``StoreWriter`` of a process belongs to its committer thread; `Store` itself may be used from any. Readers never wait for
+/// the one ``StoreWriter`` of a process belongs to its committer thread; `Store` itself and its ``WorkBook`` may be used from any. Readers never wait for
 /// the writer. SQLite is the first implementation (``SQLiteStore``); `NubStoreTesting` is what another has to pass.
 public protocol Store: AnyObject, Sendable {
   /// Opens a reader, to be used on one thread at a time.
@@ -11,6 +11,10 @@ public protocol Store: AnyObject, Sendable {
 
   /// Enters this process as a worker and opens its writer, to be used on one thread at a time. Once per process and store.
   func makeWriter(_ identity: WorkerIdentity) throws(StoreError) -> any StoreWriter
+
+  /// Opens the book of what is under way on this store, in whatever process. Once per process and store. A database server's form of it:
+  /// locks that belong to a session and are tried, never waited for, as PostgreSQL's `pg_try_advisory_lock`.
+  func makeWorkBook() throws(StoreError) -> any WorkBook
 
   /// Why new work is to be refused, nil if it is welcome: the size limit is reached, or the last commit failed. The next commit that
   /// succeeds, be it a heartbeat, clears a failure; so commit heartbeats while there is a refusal. Any thread; costs
@@ -96,6 +100,10 @@ public protocol StoreWriter: AnyObject {
     _ batch: borrowing CommitBatch, lost: (_ index: Int, _ winner: borrowing RecordedJob) -> Void,
     incomplete: (_ index: Int, _ missing: Int) -> Void
   ) throws(StoreError)
+
+  /// Does what the last commit has made due and none of those waits for who are told of it: to be called after each, once the replies are on
+  /// their way. An error means no harm to anything committed, and that the next call will try again.
+  func settle() throws(StoreError)
 
   /// Makes the journal rows of workers that have gone, and those of retried jobs, this worker's own, and returns them. A worker has
   /// gone when the lock on its liveness file can be had; one that is merely paused still holds it. For the start, and from time

@@ -10,6 +10,7 @@ extension StoreWriter {
     try fill(&batch)
     var lost: [Int: UInt32] = [:]
     try commit(batch) { index, winner in lost[index] = winner.status }
+    try settle()
     return lost
   }
 

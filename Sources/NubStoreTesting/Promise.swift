@@ -21,5 +21,5 @@ public struct Promise: Sendable, CustomTestStringConvertible {
     self.check = check
   }
 
-  public static let all = jobs + journal + caps + administration
+  public static let all = jobs + journal + caps + work + administration
 }

@@ -65,7 +65,8 @@ struct WorkerService: ~Copyable {
     }
     poller.add(fileDescriptor: wakeup.fileDescriptor, for: .readable)
     let reader = try openReader()
-    let threads = try startThreads(queue, committer, outbox, control)
+    let shared = SharedPuts(book: try openWorkBook(), wakeup: wakeup)
+    let threads = try startThreads(queue, committer, outbox, control, shared)
     let fleets: [FleetBridge]
     // Kept as long as the sockets that it guards.
     let curve: CurveGuard?
@@ -88,8 +89,9 @@ struct WorkerService: ~Copyable {
     }
     let desk = FrontDesk(
       FrontDesk.Parts(
-        doors: doors, store: store, reader: reader, queue: queue, committer: committer, outbox: outbox,
-        wakeup: wakeup, shutdown: request, lanes: control, fleets: fleets, pulse: pulses.door, health: health,
+        doors: doors, store: store, reader: reader, queue: queue, shared: shared, committer: committer,
+        outbox: outbox, wakeup: wakeup, shutdown: request, lanes: control, fleets: fleets, pulse: pulses.door,
+        health: health,
         board: board, logger: logger),
       poller: poller, limits: deskLimits, protocolLimits: protocolLimits, identity: identity,
       metrics: WorkerMetrics())
@@ -134,8 +136,16 @@ struct WorkerService: ~Copyable {
     }
   }
 
+  private func openWorkBook() throws(WorkerError) -> any WorkBook {
+    do throws(StoreError) {
+      return try store.makeWorkBook()
+    } catch {
+      throw WorkerError(.store, "cannot open the store's book of work", cause: error)
+    }
+  }
+
   private func startThreads(
-    _ queue: WorkQueue, _ committer: Committer, _ outbox: Outbox, _ control: LaneControl
+    _ queue: WorkQueue, _ committer: Committer, _ outbox: Outbox, _ control: LaneControl, _ shared: SharedPuts
   ) throws(WorkerError) -> WorkerThreads {
     let threads = WorkerThreads()
     let source = source
@@ -166,14 +176,15 @@ struct WorkerService: ~Copyable {
       try threads.startCommitter { turn.run() }
       for index in 0..<configuration.lanes {
         let caps = LaneCaps(
-          reader: readers[index].value, committer: committer, maximumBytes: configuration.maximumBodyBytes)
+          reader: readers[index].value, committer: committer, maximumBytes: configuration.maximumBodyBytes,
+          capAge: configuration.retention.policy.caps)
         let limits = LaneLimits(maximumRunMilliseconds: configuration.maximumRunMilliseconds)
         let health = health
         let pulse = pulses.lanes[index]
         try threads.startLane(index) {
           Lane(
             index: index, queue: queue, committer: committer, turn: turn, source: source, caps: caps,
-            control: control, limits: limits, pulse: pulse, health: health, logger: logger
+            shared: shared, control: control, limits: limits, pulse: pulse, health: health, logger: logger
           ).run()
         }
       }

@@ -283,7 +283,8 @@ def test_each_filter_keeps_its_rows(asked, filters, count):
 @pytest.mark.parametrize(
     "filters, word",
     [(["--status", "fine"], "guest_error"), (["--state", "gone"], "no such state"), (["--verb", "dance"], "no such verb"),
-     (["--since", "soon"], "not a time"), (["--sort", "best"], "slowest"), (["--limit", "0"], "10000"), (["--after", "-3"], "cursor")],
+     (["--since", "soon"], "not a time"), (["--sort", "best"], "slowest"), (["--limit", "0"], "10000"), (["--after", "-3"], "cursor"),
+     (["--after", "9223372036854775807", "--sort", "oldest"], "cursor")],
 )
 def test_a_filter_that_means_nothing_is_said(asked, filters, word):
     done = subprocess.run(

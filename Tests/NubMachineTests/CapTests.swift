@@ -74,6 +74,21 @@ import Testing
     #expect(!hasStill)
   }
 
+  @Test func theDirectoryTellsWhichCapsCallsHaveUsed() throws {
+    var sandbox = try Support.sandbox()
+    let hashes = try (0..<3).map { try sandbox.putCap(Self.wire(Support.bytes(of: UInt64($0)))) }
+    #expect(sandbox.usedCaps(every: .seconds(3_600)).isEmpty)
+    #expect(Set(sandbox.usedCaps(every: .zero)) == Set(hashes))
+    #expect(sandbox.usedCaps(every: .zero).isEmpty)
+    _ = try sandbox.call(FunctionID.capWordCount, hashes[1].bytes)
+    #expect(sandbox.usedCaps(every: .zero) == [hashes[1]])
+    // A restored sandbox knows nothing, and its clock starts over.
+    try sandbox.restore()
+    #expect(sandbox.usedCaps(every: .zero).isEmpty)
+    let hash = try sandbox.putCap(Self.wire(Array("again".utf8)))
+    #expect(sandbox.usedCaps(every: .zero) == [hash])
+  }
+
   @Test func aFullDirectoryForgetsTheLeastRecentlyUsed() throws {
     var configuration = SandboxConfiguration()
     configuration.directoryCapacity = 16

@@ -30,11 +30,13 @@ func load(_ path: String, commits: Int) throws(StoreError) {
     var batch = CommitBatch()
     batch.journalUpdates = [JournalUpdate(id: row.id, attempts: row.attempts + 1)]
     try writer.commit(batch) { _, _ in }
+    try writer.settle()
     batch.removeAll()
     batch.journalDeletions = [row.id]
     // With a result, so that the deletion is acknowledged as durable.
     batch.finished = [Sample.job("t\(row.id.rawValue)")]
     try writer.commit(batch) { _, _ in }
+    try writer.settle()
     say("D \(row.id.rawValue)")
   }
   var policy = RetentionPolicy()
@@ -47,6 +49,7 @@ func load(_ path: String, commits: Int) throws(StoreError) {
       JournalAddition(id: journal, count: 8, jobs: .array(Sample.bytes(name, count: 3_000)))
     ]
     try writer.commit(batch) { _, _ in }
+    try writer.settle()
     say("J \(journal.rawValue) \(name)-0")
 
     batch.removeAll()
@@ -65,6 +68,7 @@ func load(_ path: String, commits: Int) throws(StoreError) {
     ]
     batch.heartbeat = Sample.now
     try writer.commit(batch) { _, _ in }
+    try writer.settle()
     for index in 0..<8 { say("R \(name)-\(index)") }
     say("C \(name)")
     say("D \(journal.rawValue)")
@@ -103,12 +107,16 @@ func race(_ path: String, count: Int) throws(StoreError) {
   try writer.close()
 }
 
-/// Commits under a limit on the size of files until that fails, then without.
-func fill(_ path: String, limit: UInt) throws(StoreError) {
+/// Commits under a limit on the size of files (nil: that of the file system) until that fails, then without.
+func fill(_ path: String, limit: UInt?, checkpointBytes: Int64?) throws(StoreError) {
   signal(SIGXFSZ, SIG_IGN)
-  let store = try SQLiteStore(path: path)
+  var options = StoreOptions()
+  if let checkpointBytes { options.checkpointBytes = checkpointBytes }
+  let store = try SQLiteStore(path: path, options: options)
   let writer = try store.makeWriter(identity())
-  setrlimit(__rlimit_resource_t(RLIMIT_FSIZE.rawValue), [rlimit(rlim_cur: limit, rlim_max: .max)])
+  if let limit {
+    setrlimit(__rlimit_resource_t(RLIMIT_FSIZE.rawValue), [rlimit(rlim_cur: limit, rlim_max: .max)])
+  }
   var number = 0
   func commit() throws(StoreError) {
     var batch = CommitBatch()
@@ -117,6 +125,7 @@ func fill(_ path: String, limit: UInt) throws(StoreError) {
     batch.finished = [job]
     try writer.commit(batch) { _, _ in }
     say("R fill-\(number)")
+    do throws(StoreError) { try writer.settle() } catch { say("unsettled \(error.code)") }
     var status = stat()
     if stat(path + "-wal", &status) == 0 { say("log \(status.st_size)") }
     number += 1
@@ -128,6 +137,11 @@ func fill(_ path: String, limit: UInt) throws(StoreError) {
     say("refusing \(store.refusal.map { "\($0.code)" } ?? "nothing")")
   }
   setrlimit(__rlimit_resource_t(RLIMIT_FSIZE.rawValue), [rlimit(rlim_cur: .max, rlim_max: .max)])
+  if limit == nil {
+    // Somebody makes room.
+    say("full")
+    _ = readLine()
+  }
   try commit()
   say("refusing \(store.refusal.map { "\($0.code)" } ?? "nothing")")
   try writer.close()
@@ -163,7 +177,10 @@ do throws(StoreError) {
   case "load": try load(arguments[2], commits: Int(arguments[3]) ?? 0)
   case "hold": try hold(arguments[2])
   case "race": try race(arguments[2], count: Int(arguments[3]) ?? 0)
-  case "fill": try fill(arguments[2], limit: UInt(arguments[3]) ?? 0)
+  case "fill":
+    try fill(
+      arguments[2], limit: UInt(arguments[3]),
+      checkpointBytes: arguments.dropFirst(4).first.flatMap { Int64($0) })
   case "query": try queryUnprivileged(arguments[2])
   case "open": try openUnprivileged(arguments[2])
   default: exit(2)

@@ -18,6 +18,7 @@ import Testing
     let store = try SQLiteStore(path: path)
     let writer = try store.makeWriter(WorkerIdentity(name: "w", host: "h", pid: 1, version: "1"))
     try writer.commit { $0.finished = (0..<500).map { Sample.job("\($0)") } }
+    try writer.commit { $0.caps = [Sample.cap("a"), Sample.cap("b")] }
     try writer.close()
   }
 
@@ -77,6 +78,62 @@ import Testing
       try writer.commit { $0.finished = [Sample.job("x")] }
     }
     #expect(error?.code == .corrupt)
+  }
+
+  /// The extremes of what a column holds, as damage or another program may leave them: reckoning with them must not end the process.
+  @Test(arguments: [
+    "UPDATE jobs SET seq = 9223372036854775807 WHERE seq = 500",
+    "UPDATE jobs SET seq = -9223372036854775808 WHERE seq = 1",
+    "UPDATE jobs SET seq = 4611686018427387904 WHERE seq = 500; UPDATE jobs SET seq = -5 WHERE seq = 1",
+    "UPDATE jobs SET finished_ms = 9223372036854775807, queued_us = -9223372036854775808, run_us = 9223372036854775807",
+    "UPDATE jobs SET finished_ms = -9223372036854775808 WHERE seq > 400",
+    "UPDATE job_spans SET span = 9223372036854775807", "UPDATE job_spans SET tenant = 9223372036854775807",
+    "UPDATE caps SET cap = 9223372036854775807 WHERE cap = 2",
+    "UPDATE caps SET size = 9223372036854775807, puts = 9223372036854775807, last_used_ms = 9223372036854775807",
+  ]) func numbersThatNubDoesNotWriteAreDamageAndNoTrap(change: String) throws {
+    try fill()
+    try sql(change)
+    let queries = try SQLiteQueries(path: path)
+    var said: [StoreError] = []
+    func ask(_ question: () throws(StoreError) -> Void) {
+      do { try question() } catch { said.append(error) }
+    }
+    var recent = ResultFilter()
+    recent.since = .min
+    recent.until = .max
+    var tenant = ResultFilter()
+    tenant.tenant = ""
+    for filter in [ResultFilter(), recent, tenant] {
+      for order in ResultOrder.allCases {
+        ask { () throws(StoreError) in
+          var page = try queries.results(filter, order: order, limit: 100)
+          for _ in 0..<10 {
+            guard let next = page.next else { break }
+            page = try queries.results(filter, order: order, limit: 100, after: next)
+          }
+        }
+      }
+    }
+    ask { () throws(StoreError) in _ = try queries.throughput(minutes: .max) }
+    ask { () throws(StoreError) in _ = try queries.throughput(minutes: 5) }
+    ask { () throws(StoreError) in _ = try queries.caps(CapFilter(), limit: 10) }
+    ask { () throws(StoreError) in _ = try queries.statistics() }
+    ask { () throws(StoreError) in _ = try queries.verifyCaps(after: nil, bytes: 1 << 20) }
+    for error in said { #expect(error.code == .corrupt && error.message.contains("damaged"), "\(error)") }
+    if change.contains("SET seq =") || change.contains("SET cap =") { #expect(!said.isEmpty) }
+    // Nor does a worker's house-keeping stumble, or never come to its end.
+    let writer = try SQLiteStore(path: path).makeWriter(
+      WorkerIdentity(name: "w", host: "h", pid: 1, version: "1"))
+    var policy = RetentionPolicy()
+    (policy.results, policy.failures, policy.caps) = (1_000, 1_000, 1_000)
+    var slices = 0
+    while try writer.maintain(policy, now: Sample.now + 10_000_000), slices < 1_000 { slices += 1 }
+    #expect(slices < 1_000)
+  }
+
+  @Test func aCursorThatNoListHasHandedOutIsNone() {
+    #expect(PageCursor("9223372036854775807") == nil && PageCursor("-1") == nil && PageCursor("1 ") == nil)
+    #expect(PageCursor("4611686018427387903") != nil)
   }
 
   @Test func aMissingFolderAndAFolderInPlaceOfTheFileAreSaidClearly() throws {

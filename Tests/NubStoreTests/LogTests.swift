@@ -84,6 +84,53 @@ import Testing
     try expectSound(path, jobs: lines.count { $0.hasPrefix("R ") })
   }
 
+  @Test func aCheckpointThatFailsIsNoFailureOfTheCommitBeforeIt() throws {
+    let folder = try TemporaryFolder()
+    let path = folder.path("store.db")
+    // The database reaches the limit while its log, which starts over each time, is far below.
+    let child = try ChildProcess(["fill", path, "1500000", "300000"])
+    let lines = child.readAll()
+    #expect(child.wait() == 0)
+    let unsettled = try #require(lines.firstIndex { $0.hasPrefix("unsettled") })
+    let failure = try #require(lines.firstIndex { $0.hasPrefix("error diskFull") })
+    // Commits went on into the log, until that was full, too.
+    #expect(lines[unsettled..<failure].count { $0.hasPrefix("R ") } > 5, "\(lines)")
+    #expect(lines.suffix(2) == ["refusing nothing", "done"])
+    let queries = try SQLiteQueries(path: path)
+    #expect(Int(try queries.statistics().jobs) == lines.count { $0.hasPrefix("R ") })
+    #expect(try queries.integrityProblems() == [])
+  }
+
+  @Test(.enabled(if: geteuid() == 0, "mounting needs root"))
+  func aFullFileSystemGetsBackTheRoomThatDidNotFit()
+    throws
+  {
+    let folder = try TemporaryFolder()
+    let mount = folder.path("small")
+    try FileManager.default.createDirectory(atPath: mount, withIntermediateDirectories: false)
+    guard status("/bin/mount", "-t", "tmpfs", "-o", "size=3m", "none", mount) == 0 else { return }
+    defer { _ = status("/bin/umount", "-l", mount) }
+    let path = mount + "/store.db"
+    // No limit but that of the file system: the third doubling of the log does not fit.
+    let child = try ChildProcess(["fill", path, "-"])
+    var line = child.nextLine()
+    while let said = line, said != "full" { line = child.nextLine() }
+    let lines = child.lines
+    let failure = try #require(lines.firstIndex { $0.hasPrefix("error diskFull") })
+    let lengths = lines[..<failure].filter { $0.hasPrefix("log ") }.compactMap { Int($0.dropFirst(4)) }
+    // What was tried and cut back leaves the log as long as its frames.
+    let longer = lengths.filter { $0 > 2 << 20 }
+    #expect(lengths.contains(2 << 20) && longer.count > 3 && longer == longer.sorted(), "\(lengths)")
+    for length in longer { #expect((length - 32) % (4_096 + 24) == 0, "\(length)") }
+    #expect(status("/bin/mount", "-o", "remount,size=16m", mount) == 0)
+    try child.say("go on")
+    #expect(child.readAll().suffix(2) == ["refusing nothing", "done"])
+    #expect(child.wait() == 0)
+    let queries = try SQLiteQueries(path: path)
+    #expect(Int(try queries.statistics().jobs) == child.lines.count { $0.hasPrefix("R ") })
+    #expect(try queries.integrityProblems() == [])
+  }
+
   @Test func anotherWorkersRoomIsUsed() throws {
     let store = try SQLiteStore(path: path)
     let writers = try (0..<4).map {
@@ -143,12 +190,20 @@ import Testing
   }
 
   private func run(_ program: String, _ arguments: String...) throws {
+    #expect(status(program, arguments) == 0)
+  }
+
+  /// nil: it could not be started.
+  private func status(_ program: String, _ arguments: String...) -> Int32? { status(program, arguments) }
+
+  private func status(_ program: String, _ arguments: [String]) -> Int32? {
     let process = Process()
     process.executableURL = URL(fileURLWithPath: program)
     process.arguments = arguments
     process.standardOutput = FileHandle.nullDevice
-    try process.run()
+    process.standardError = FileHandle.nullDevice
+    guard (try? process.run()) != nil else { return nil }
     process.waitUntilExit()
-    #expect(process.terminationStatus == 0)
+    return process.terminationStatus
   }
 }

@@ -22,6 +22,8 @@ private final class OtherStore: Store {
     try inner.makeWriter(identity)
   }
 
+  func makeWorkBook() throws(StoreError) -> any WorkBook { try inner.makeWorkBook() }
+
   var refusal: StoreError? { inner.refusal }
 }
 

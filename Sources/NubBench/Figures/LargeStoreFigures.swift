@@ -314,6 +314,7 @@ private func fillJobs(_ writer: any StoreWriter, _ jobs: Int, _ randomIDs: Bool)
           finishedMilliseconds: time, request: status == 0 ? .empty : body))
     }
     try writer.commit(batch) { _, _ in }
+    try writer.settle()
     next = end
   }
 }
@@ -329,6 +330,7 @@ private func fillCaps(_ writer: any StoreWriter, _ caps: Int) throws(StoreError)
       batch.caps.append(NewCap(hash: hash, kind: 2, wire: .array(wire), tenant: .default))
     }
     try writer.commit(batch) { _, _ in }
+    try writer.settle()
     next = end
   }
 }

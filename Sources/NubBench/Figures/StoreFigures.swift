@@ -120,7 +120,10 @@ private final class StoreFiller {
       if let journal { batch.journalDeletions.append(journal) }
       journal = added
       let writer = writer
-      try stored { () throws(StoreError) in try writer.commit(batch) { _, _ in lost += 1 } }
+      try stored { () throws(StoreError) in
+        try writer.commit(batch) { _, _ in lost += 1 }
+        try writer.settle()
+      }
       next = end
     }
     guard lost == 0 else { throw BenchError(.wrongResult, "\(lost) results were there before") }

@@ -13,6 +13,7 @@ import NubCap
   /// A directory that is no more than three quarters full needs far fewer (linear probing, Knuth TAOCP 3, 6.4).
   private static let probeLimit = 256
 
+  private let header: UnsafePointer<nub_directory>
   private let entries: UnsafePointer<nub_directory_entry>
   private let mask: Int
 
@@ -25,6 +26,7 @@ import NubCap
     else { return nil }
     let header = unsafe bytes.loadUnaligned(as: nub_directory.self)
     guard header.magic == NUB_DIRECTORY_MAGIC, header.capacity == capacity else { return nil }
+    unsafe self.header = unsafe base.assumingMemoryBound(to: nub_directory.self)
     unsafe entries = unsafe (base + headerSize).assumingMemoryBound(to: nub_directory_entry.self)
     mask = Int(capacity) - 1
   }
@@ -40,5 +42,19 @@ import NubCap
       slot = (slot + 1) & mask
     }
     return false
+  }
+
+  /// The caps that calls have used since the guest's clock showed `time`, by the guest's word, and what it shows now.
+  func used(since time: UInt64) -> (caps: [CapHash], clock: UInt64) {
+    let clock = unsafe header.pointee.clock
+    guard clock != time else { return ([], clock) }
+    var caps: [CapHash] = []
+    for slot in 0...mask {
+      let entry = unsafe entries + slot
+      guard unsafe entry.pointee.state != 0, unsafe entry.pointee.last_used > time else { continue }
+      let hash = unsafe withUnsafeBytes(of: entry.pointee.hash) { unsafe CapHash($0) }
+      if let hash { caps.append(hash) }
+    }
+    return (caps, clock)
   }
 }

@@ -54,6 +54,16 @@ extension Sandbox {
     directory?.contains(hash) ?? false
   }
 
+  /// The caps in the directory that calls have used since this was asked before, by the guest's word; none if that, or the sandbox's start,
+  /// is less than `interval` ago. Read from shared memory; looks at the whole directory.
+  public mutating func usedCaps(every interval: Duration) -> [CapHash] {
+    let now = ContinuousClock.now
+    guard let directory, now - usesLooked.time >= interval else { return [] }
+    let used = directory.used(since: usesLooked.clock)
+    usesLooked = (used.clock, now)
+    return used.caps
+  }
+
   /// What the guest said about itself when it started; checked then, and kept.
   public func bootInfo() throws(MachineError) -> BootInfo {
     guard let info else { throw MachineError(.poisoned, "the sandbox never started") }

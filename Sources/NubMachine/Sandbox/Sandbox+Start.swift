@@ -95,6 +95,7 @@ extension Sandbox {
     clearHostArea()
     hostFunctions = template.hostFunctions
     log = GuestLog()
+    usesLooked.clock = 0
     poison = nil
     template.metrics.sandboxRestored()
   }

@@ -46,6 +46,8 @@ public struct Sandbox: ~Copyable, @unchecked Sendable {
   var sequence: UInt32 = 0
   var log = GuestLog()
   var directory: DirectoryReader?
+  /// The guest's clock, and the time, when ``usedCaps(every:)`` looked last.
+  var usesLooked: (clock: UInt64, time: ContinuousClock.Instant) = (0, .now)
   var info: BootInfo?
   /// How far the request and the response area have been written, so that a restore clears no more than that.
   var requestHighWater = 0

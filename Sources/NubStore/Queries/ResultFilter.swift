@@ -44,7 +44,7 @@ public struct PageCursor: Sendable, Hashable, CustomStringConvertible {
 
   /// nil for what no list has handed out.
   public init?(_ text: String) {
-    guard let position = Int64(text), position >= 0 else { return nil }
+    guard let position = Int64(text), (0..<FileNumber.limit).contains(position) else { return nil }
     self.position = position
   }
 

@@ -36,11 +36,13 @@ struct ResultQuery {
     }
     if let since = filter.since {
       add("j.finished_ms >= ?", since)
-      first = try SequenceSearch.firstJob(finishedSince: since - SequenceSearch.slackMilliseconds, db)
+      first = try SequenceSearch.firstJob(
+        finishedSince: FileNumber.clamped(since) - SequenceSearch.slackMilliseconds, db)
     }
     if let until = filter.until {
       add("j.finished_ms < ?", until)
-      last = try SequenceSearch.firstJob(finishedSince: until + SequenceSearch.slackMilliseconds, db)
+      last = try SequenceSearch.firstJob(
+        finishedSince: FileNumber.clamped(until) + SequenceSearch.slackMilliseconds, db)
     }
   }
 

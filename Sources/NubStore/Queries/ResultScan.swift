@@ -26,8 +26,8 @@ struct ResultScan {
 
   func run(_ db: Database, after cursor: PageCursor?) throws -> Outcome {
     guard !query.isEmpty,
-      let lowest = try Int64.fetchOne(db, sql: "SELECT min(seq) FROM jobs"),
-      let highest = try Int64.fetchOne(db, sql: "SELECT max(seq) FROM jobs")
+      let lowest = try FileNumber.first(db, "SELECT min(seq) FROM jobs"),
+      let highest = try FileNumber.first(db, "SELECT max(seq) FROM jobs")
     else { return Outcome(hits: [], next: nil) }
     let first = max(lowest, query.first)
     let last = min(highest, query.last)
@@ -104,7 +104,8 @@ struct ResultScan {
   ) throws -> Int64? {
     let statement = try db.cachedStatement(
       sql: "SELECT \(which) FROM job_spans WHERE tenant = ? AND \(bound)")
-    return try Int64.fetchOne(statement, arguments: [tenant, limit])
+    guard let span = try Int64.fetchOne(statement, arguments: [tenant, limit]) else { return nil }
+    return try FileNumber.checked(span << JobStatements.spanShift) >> JobStatements.spanShift
   }
 
   private var key: String {

@@ -45,8 +45,8 @@ extension SQLiteQueries {
       "SELECT \(Self.columns) FROM caps c WHERE \(conditions.joined(separator: " AND ")) ORDER BY c.cap DESC LIMIT ?"
     let deadline = ContinuousClock.now + budget
     return try read { db in
-      guard let first = try Int64.fetchOne(db, sql: "SELECT min(cap) FROM caps"),
-        let last = try Int64.fetchOne(db, sql: "SELECT max(cap) FROM caps")
+      guard let first = try FileNumber.first(db, "SELECT min(cap) FROM caps"),
+        let last = try FileNumber.first(db, "SELECT max(cap) FROM caps")
       else { return Page(rows: [], next: nil) }
       let statement = try db.makeStatement(sql: sql)
       var rows: [CapRow] = []

@@ -18,12 +18,12 @@ extension SQLiteQueries {
       let caps = try Row.fetchOne(
         db,
         sql:
-          "SELECT count(*), coalesce(sum(size), 0), coalesce(sum(puts), 0), coalesce(sum(skips), 0) FROM caps"
+          "SELECT count(*), \(SQL.sum("size")), \(SQL.sum("puts")), \(SQL.sum("skips")) FROM caps"
       )
       let pageSize = try number("PRAGMA page_size")
       return StoreStatistics(
         jobs: jobs, jobsByStatus: byStatus,
-        pendingJobs: try number("SELECT coalesce(sum(count), 0) FROM journal"),
+        pendingJobs: try number("SELECT \(SQL.sum("count")) FROM journal"),
         pendingBatches: try number("SELECT count(*) FROM journal"),
         caps: caps?[0] ?? 0, capBytes: caps?[1] ?? 0, capPuts: caps?[2] ?? 0, capSkips: caps?[3] ?? 0,
         tenants: try number("SELECT count(*) FROM tenants"),

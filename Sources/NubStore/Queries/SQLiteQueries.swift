@@ -137,15 +137,15 @@ public final class SQLiteQueries: StoreQueries {
     let deadline = ContinuousClock.now + budget
     return try read { db in
       guard
-        let newest = try Int64.fetchOne(db, sql: "SELECT finished_ms FROM jobs ORDER BY seq DESC LIMIT 1"),
-        let last = try Int64.fetchOne(db, sql: "SELECT max(seq) FROM jobs")
+        let newest = try FileNumber.first(db, "SELECT finished_ms FROM jobs ORDER BY seq DESC LIMIT 1"),
+        let last = try FileNumber.first(db, "SELECT max(seq) FROM jobs")
       else { return [] }
-      let firstMinute = newest / 60_000 - Int64(max(1, minutes)) + 1
+      let firstMinute = newest / 60_000 - Int64(min(max(1, minutes), 1 << 32)) + 1
       let first = try SequenceSearch.firstJob(
         finishedSince: firstMinute * 60_000 - SequenceSearch.slackMilliseconds, db)
       let statement = try db.makeStatement(
         sql: """
-          SELECT finished_ms / 60000, count(*), sum(status = 0), sum(queued_us), sum(run_us), max(run_us)
+          SELECT finished_ms / 60000, count(*), sum(status = 0), \(SQL.sum("queued_us")), \(SQL.sum("run_us")), max(run_us)
           FROM jobs NOT INDEXED WHERE seq >= ? AND seq < ? AND finished_ms >= ? GROUP BY 1
           """)
       var tally = ThroughputTally()

@@ -8,8 +8,8 @@ enum SequenceSearch {
 
   /// The number of the first job that finished at `time` or later, if times ascended; one past the last if none did.
   static func firstJob(finishedSince time: Int64, _ db: Database) throws -> Int64 {
-    guard var low = try Int64.fetchOne(db, sql: "SELECT min(seq) FROM jobs"),
-      let last = try Int64.fetchOne(db, sql: "SELECT max(seq) FROM jobs")
+    guard var low = try FileNumber.first(db, "SELECT min(seq) FROM jobs"),
+      let last = try FileNumber.first(db, "SELECT max(seq) FROM jobs")
     else { return 0 }
     var high = last + 1
     let probe = try db.makeStatement(

@@ -39,6 +39,18 @@ package enum Failpoint: Int, CaseIterable, Sendable {
     nonisolated(unsafe) private static var passages = 0
   #endif
 
+  /// The store's options as the tests want them: `NUB_STORE_CHECKPOINT=65536` makes the log move as often as that, so that points of
+  /// a checkpoint do not depend on how much somebody writes. Debug builds only.
+  static func adjusted(_ options: StoreOptions) -> StoreOptions {
+    var options = options
+    #if DEBUG
+      if let bytes = getenv("NUB_STORE_CHECKPOINT").flatMap({ Int64(String(cString: $0)) }), bytes > 0 {
+        options.checkpointBytes = bytes
+      }
+    #endif
+    return options
+  }
+
   @inline(__always)
   static func pass(_ point: Failpoint) {
     #if DEBUG

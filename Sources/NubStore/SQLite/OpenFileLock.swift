@@ -1,6 +1,6 @@
 internal import Glibc
 
-/// A whole-file lock of Linux's "open file description" kind (fcntl(2), F_OFD_SETLK): it belongs to the descriptor rather than the
+/// A lock of Linux's "open file description" kind (fcntl(2), F_OFD_SETLK): it belongs to the descriptor rather than the
 /// process, so two of them exclude each other within one process as well, and closing an unrelated descriptor of the same file does
 /// not drop it. The kernel releases it when the process ends, however it ends.
 struct OpenFileLock: ~Copyable {
@@ -31,13 +31,14 @@ struct OpenFileLock: ~Copyable {
 
   /// Waits for the lock. Holders keep it for the length of a commit, so the wait is polled: a wait in the kernel has no end if
   /// the holder is stopped.
-  borrowing func lock(timeoutMilliseconds: Int32) throws(StoreError) {
-    if try tryLock() { return }
+  /// - Parameter byte: the only one to be locked; nil: the whole file.
+  borrowing func lock(timeoutMilliseconds: Int32, byte: off_t? = nil) throws(StoreError) {
+    if try set(Int16(F_WRLCK), byte) { return }
     let deadline = ContinuousClock.now + .milliseconds(Int64(timeoutMilliseconds))
     var pause: UInt32 = 50
     while ContinuousClock.now < deadline {
       usleep(pause)
-      if try tryLock() { return }
+      if try set(Int16(F_WRLCK), byte) { return }
       pause = min(pause * 2, 2_000)
     }
     throw StoreError(
@@ -60,24 +61,42 @@ struct OpenFileLock: ~Copyable {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { return false }
     defer { close(descriptor) }
-    var request = flock()
-    request.l_type = Int16(F_WRLCK)
-    request.l_whence = Int16(SEEK_SET)
+    return isHeld(byte: nil, elsewhereThan: descriptor)
+  }
+
+  private borrowing func set(_ type: Int16, _ byte: off_t? = nil) throws(StoreError) -> Bool {
+    switch Self.set(type, on: descriptor, byte: byte) {
+    case 0: return true
+    case EAGAIN, EACCES: return false
+    case let code: throw StoreError(.io, "cannot lock \(path)", errno: code)
+    }
+  }
+
+  // MARK: Parts of a file
+
+  /// Takes or gives back the lock on one byte, which need not exist, or on the whole file (nil).
+  /// - Returns: 0, or the error's number: EAGAIN or EACCES if somebody else has it.
+  static func set(_ type: Int16, on descriptor: Int32, byte: off_t?) -> Int32 {
+    var request = request(type, byte)
+    while fcntl(descriptor, setLock, &request) != 0 {
+      if errno != EINTR { return errno }
+    }
+    return 0
+  }
+
+  /// Whether another than this descriptor has it. Takes nothing.
+  static func isHeld(byte: off_t?, elsewhereThan descriptor: Int32) -> Bool {
+    var request = request(Int16(F_WRLCK), byte)
     return fcntl(descriptor, getLock, &request) == 0 && request.l_type != Int16(F_UNLCK)
   }
 
-  private borrowing func set(_ type: Int16) throws(StoreError) -> Bool {
+  private static func request(_ type: Int16, _ byte: off_t?) -> flock {
     var request = flock()
     request.l_type = type
     request.l_whence = Int16(SEEK_SET)
-    while true {
-      if fcntl(descriptor, Self.setLock, &request) == 0 { return true }
-      switch errno {
-      case EINTR: continue
-      case EAGAIN, EACCES: return false
-      case let code: throw StoreError(.io, "cannot lock \(path)", errno: code)
-      }
-    }
+    request.l_start = byte ?? 0
+    request.l_len = byte == nil ? 0 : 1
+    return request
   }
 }
 

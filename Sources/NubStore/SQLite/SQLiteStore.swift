@@ -4,7 +4,8 @@ internal import Synchronization
 /// The store in one SQLite file, in WAL mode: documented, and meant to be opened with `sqlite3` by whoever has a question.
 ///
 /// Several worker processes may share the file on one machine. Next to it lie SQLite's own `-wal` and `-shm`, a `-lock` that serialises
-/// commits and checkpoints, and a `-worker-N` per living worker that this worker keeps locked. All of them have mode 0600.
+/// commits and checkpoints, a `-work` that says who is at what (``WorkBook``), and a `-worker-N` per living worker that this worker keeps
+/// locked. All of them have mode 0600.
 public final class SQLiteStore: Store {
   /// The database file.
   public let path: String
@@ -23,7 +24,7 @@ public final class SQLiteStore: Store {
   public init(path: String, options: StoreOptions = StoreOptions()) throws(StoreError) {
     let path = StoreFile.resolved(path)
     self.path = path
-    self.options = options
+    self.options = Failpoint.adjusted(options)
     _ = Self.countsNoMemory
     try StoreFile.prepare(path: path, options: options)
   }
@@ -34,6 +35,11 @@ public final class SQLiteStore: Store {
 
   public func makeWriter(_ identity: WorkerIdentity) throws(StoreError) -> any StoreWriter {
     try SQLiteWriter(store: self, identity: identity)
+  }
+
+  public func makeWorkBook() throws(StoreError) -> any WorkBook {
+    try WorkFile(
+      path: StoreFile.workPath(path), busyTimeoutMilliseconds: options.busyTimeoutMilliseconds)
   }
 
   public var refusal: StoreError? {

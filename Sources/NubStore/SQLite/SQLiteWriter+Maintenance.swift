@@ -101,19 +101,17 @@ extension SQLiteWriter {
     }
   }
 
-  private func highestTenant() throws(StoreError) -> Int64 {
-    try link.connection.integer("SELECT max(tenant) FROM tenants")
-  }
-
+  /// Goes from tenant to tenant that has any, not from number to number: a damaged one may be as large as numbers get.
   private func removeSpans(_ rows: Int64) throws(StoreError) -> Bool {
-    let last = try highestTenant()
-    let tenants = progress.lastTenant + 1...min(progress.lastTenant + 8, max(last, progress.lastTenant + 1))
+    let next = try link.connection.integer(
+      "SELECT coalesce(min(tenant), -1) FROM job_spans WHERE tenant > \(progress.lastTenant)")
+    guard next > progress.lastTenant else { return false }
+    let tenants = next...max(next, min(next, Int64.max - 7) + 7)
     let hasMore = try link.transaction(durable: false) { (connection) throws(StoreError) in
       try retention.removeSpans(ofTenants: tenants, rows, connection)
     }
-    if hasMore { return true }
-    progress.lastTenant = tenants.upperBound
-    return tenants.upperBound < last
+    if !hasMore { progress.lastTenant = tenants.upperBound }
+    return true
   }
 
   private func removeJobs(

@@ -164,7 +164,8 @@ final class SQLiteWriter: StoreWriter {
         error.isTransient || error.code == .io || error.code == .corrupt ? error : store.refusal)
       throw error
     }
-    try noteSize()
+    // The commit is done, and what comes after it must not say otherwise.
+    try? noteSize()
     for cap in incomplete { report(cap.index, cap.missing) }
     for index in lost {
       let job = batch.finished[index]
@@ -176,8 +177,11 @@ final class SQLiteWriter: StoreWriter {
         throw StoreError(.engine, "a recorded result vanished during a commit: commit again")
       }
     }
+  }
+
+  func settle() throws(StoreError) {
+    defer { makeRoom() }
     if logBytes >= store.options.checkpointBytes { try moveLog() }
-    makeRoom()
   }
 
   private func write(_ batch: borrowing CommitBatch) throws(StoreError) {
@@ -299,7 +303,6 @@ final class SQLiteWriter: StoreWriter {
       try end.run()
     }
     isClosed = true
-    _ = try link.checkpoint()
     link.emptyLog()
     registration.liveness.removeFile()
   }

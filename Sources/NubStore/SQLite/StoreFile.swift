@@ -6,6 +6,7 @@ internal import Glibc
 enum StoreFile {
   static func lockPath(_ path: String) -> String { path + "-lock" }
   static func livenessPath(_ path: String, worker: Int64) -> String { "\(path)-worker-\(worker)" }
+  static func workPath(_ path: String) -> String { path + "-work" }
 
   /// The file that a symbolic link names. SQLite keeps the log beside that one, and workers that came by different names must meet at the
   /// same locks.

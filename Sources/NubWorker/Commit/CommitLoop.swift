@@ -27,6 +27,8 @@ final class CommitLoop {
   /// What a failed commit left to be tried again.
   private var held = Committer.Work()
   private var backoff: UInt64 = 0
+  /// Whether the last ``settle()`` failed.
+  private var isUnsettled = false
   private var nextHeartbeat = Monotonic.now
   private var nextTakeOver = Monotonic.now
   private var nextHouse = Monotonic.now
@@ -116,6 +118,7 @@ final class CommitLoop {
       backoff = 0
       WorkerFailpoint.pass(.committed)
       succeed(work, rows)
+      settle()
     } catch {
       fail(work, error)
     }
@@ -231,6 +234,18 @@ final class CommitLoop {
     if !work.suspects.isEmpty { WorkerFailpoint.pass(.suspectNoted) }
     queue.enqueue(work.suspects)
     outbox.put(work.finished)
+  }
+
+  /// The store's own work, behind the replies.
+  private func settle() {
+    do throws(StoreError) {
+      try writer.settle()
+      isUnsettled = false
+    } catch {
+      // With every commit until the cause is gone: once is enough.
+      if !isUnsettled { logger.warning("the store's log cannot be moved", metadata: ["error": "\(error)"]) }
+      isUnsettled = true
+    }
   }
 
   /// Nothing was changed. Those who can ask again are told to; what came through a pipeline is tried again, for nobody else will.

@@ -42,6 +42,14 @@ public struct Retention: Sendable, Equatable {
     ("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000),
   ]
 
+  /// A cap that was used at this Unix time in milliseconds or later is left alone by retention until another use is written down, some
+  /// tenths of a second from now. One that may go at any moment is not known for sure: it is put as if it were new, and the
+  /// transaction that keeps it comes before the reply.
+  static func keptSince(age: Int64?) -> Int64 {
+    guard let age else { return .min }
+    return UnixTime.milliseconds - age / 2
+  }
+
   var policy: RetentionPolicy {
     var policy = RetentionPolicy()
     policy.results = results

@@ -190,23 +190,17 @@ extension FrontDesk {
         finish(job)
         return true
       }
-      metrics.putSkipped()
-      uses.append(NotedUse(hash: claim, isSkippedPut: true))
       job.outcome = JobOutcome(.ok, claim.bytes)
-      finish(job, isDuplicate: true)
+      job.outcome?.wasKnown = true
+      finish(job)
       return true
     case .putCap(nil):
       return false
     }
   }
 
-  /// A cap that was used at this Unix time in milliseconds or later is left alone by retention until another use is written down, some
-  /// tenths of a second from now. One that may go at any moment is not known for sure: it is put as if it were new, and the
-  /// transaction that keeps it comes before the reply.
-  var keptSince: Int64 {
-    guard let age = limits.capAgeMilliseconds else { return .min }
-    return UnixTime.milliseconds - age / 2
-  }
+  /// See ``Retention/keptSince(age:)``.
+  var keptSince: Int64 { Retention.keptSince(age: limits.capAgeMilliseconds) }
 
   private var refusalText: String {
     if phase != .serving { return "the worker is draining" }
@@ -226,7 +220,7 @@ extension Job {
 }
 
 extension UnsafeRawBufferPointer {
-  fileprivate func hasSameBytes(as other: UnsafeRawBufferPointer) -> Bool {
+  func hasSameBytes(as other: UnsafeRawBufferPointer) -> Bool {
     guard count == other.count else { return false }
     guard let mine = baseAddress, let others = other.baseAddress else { return true }
     return memcmp(mine, others, count) == 0

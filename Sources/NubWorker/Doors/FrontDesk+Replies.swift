@@ -18,8 +18,13 @@ extension FrontDesk {
   }
 
   /// Answers everybody who waits for `job` with its outcome, and forgets it.
-  func finish(_ job: Job, isDuplicate: Bool = false) {
+  func finish(_ job: Job) {
     let outcome = job.outcome ?? JobOutcome(.internal, message: "the job ended without an outcome")
+    let isDuplicate = outcome.wasKnown
+    if isDuplicate, let hash = CapHash(outcome.body) {
+      metrics.putSkipped()
+      uses.append(NotedUse(hash: hash, isSkippedPut: true))
+    }
     metrics.finished(
       job.verb, outcome, total: Monotonic.now.microseconds(since: job.accepted), isDuplicate: isDuplicate)
     var meta = ReplyMeta(outcome)
@@ -73,6 +78,8 @@ extension FrontDesk {
   }
 
   private func leave(_ job: Job) {
+    // Others may look for its cap now: what was committed is committed.
+    job.standing = nil
     polling.answered(at: .now)
     tenants.release(job.key.tenant)
     switch job.work {

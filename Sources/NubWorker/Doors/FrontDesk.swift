@@ -18,6 +18,7 @@ final class FrontDesk {
     var store: any Store
     var reader: any StoreReader
     var queue: WorkQueue
+    var shared: SharedPuts
     var committer: Committer
     var outbox: Outbox
     var wakeup: Wakeup
@@ -68,6 +69,7 @@ final class FrontDesk {
   /// Whether new work is refused though the worker goes on.
   var isQuiet = false
   private var nextHousekeeping = Monotonic.now
+  private var nextLookAtShared = Monotonic.now
 
   struct PutKey: Hashable {
     var tenant: TenantSlot
@@ -114,6 +116,7 @@ final class FrontDesk {
       parts.wakeup.clear()
       deliverFinished(limit: limits.roundMessages)
       adoptInherited()
+      followShared()
       try flushUnsent()
       // Before the doors are read: what arrives behind the signal is refused, not taken.
       if phase == .serving, parts.shutdown.wish != .none { advance(.now) }
@@ -177,7 +180,18 @@ final class FrontDesk {
       // A ROUTER cannot say which peer it could send to again.
       if isWaiting, door.outputItem == nil { timeout = min(timeout, limits.resendMilliseconds) }
     }
+    // Nor does another process say that it has done the work of a put.
+    if !parts.shared.isEmpty { timeout = min(timeout, limits.sharedMilliseconds) }
     try poller.wait(milliseconds: timeout)
+  }
+
+  /// Sends puts back to the lanes for which nobody else works any more: what came of it is in the store, or they are tried here.
+  private func followShared() {
+    guard !parts.shared.isEmpty else { return }
+    let now = Monotonic.now
+    guard now >= nextLookAtShared else { return }
+    nextLookAtShared = now + Milliseconds(limits.sharedMilliseconds)
+    parts.queue.enqueue(parts.shared.takeReady(at: now))
   }
 
   private func housekeep(_ now: Monotonic) {
@@ -246,7 +260,7 @@ final class FrontDesk {
 
   /// Answers jobs that have not started with `unavailable`; journaled ones stay in the journal for the next start.
   private func giveBackWaiting() {
-    for job in parts.queue.removeAll() {
+    for job in parts.queue.removeAll() + parts.shared.takeAll() {
       if job.journal == nil {
         var outcome = JobOutcome(.unavailable, message: "the worker is shutting down")
         outcome.retryAfterMilliseconds = limits.retryAfterMilliseconds
@@ -261,6 +275,8 @@ final class FrontDesk {
   /// After the end of the lanes: tells the direct askers of what was interrupted to ask elsewhere. Journaled jobs stay in the journal.
   func answerUnfinished() {
     giveUpSearches()
+    // Those that came to wait while the lanes were ending, and are in no table.
+    giveBackWaiting()
     for job in Array(calls.values) + Array(puts.values) {
       guard job.journal == nil, job.askers.contains(where: { parts.doors[$0.door].kind == .direct }) else {
         forget(job)
@@ -285,6 +301,8 @@ struct FrontDeskLimits: Sendable {
   /// Microseconds to look out for the answer of a lone job before sleeping.
   var pollMicroseconds: UInt64 = 0
   var resendMilliseconds = 5
+  /// Between two looks whether somebody else has done a put's work.
+  var sharedMilliseconds = 2
   /// Replies for direct peers that do not read: how many, how many bytes (of a pipeline's, too), and for how long they are kept.
   var unsentReplies = 65_536
   var unsentBytes = 64 << 20

@@ -74,6 +74,8 @@ final class Job: @unchecked Sendable {
   var winner: RecordedResult?
   /// What a finished put, or the caps that came along, add to the store.
   var filedCaps: [FiledCap] = []
+  /// Of a put that a lane has looked at: how it stands with others of the same bytes.
+  var standing: SharedPuts.Standing?
   /// Its place in its producer's trace.
   let trace: JobTrace?
   /// Whether it is in no table and nobody waits for it: it only has to leave the journal.

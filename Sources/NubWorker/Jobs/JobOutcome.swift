@@ -9,6 +9,8 @@ struct JobOutcome: Sendable {
   var retryAfterMilliseconds: UInt32?
   /// Of a put: how many of the caps that it refers to the store does not have; nil for none.
   var missingReferences: UInt32?
+  /// Of a put: whether the store had the cap, so that nothing was done.
+  var wasKnown = false
   var sandbox: UInt64 = 0
   var queuedMicroseconds: UInt64 = 0
   var runMicroseconds: UInt64 = 0

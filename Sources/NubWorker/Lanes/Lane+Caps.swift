@@ -4,13 +4,14 @@ internal import NubCap
 extension Lane {
   /// Executes a `put_cap`: the host checks and hashes, the sandbox decodes, hashes and files; both and the claim must agree.
   func put(_ job: Job) {
+    guard case .putCap(let claim) = job.work, isToDo(job, claim: claim) else { return }
     job.attempt += 1
     job.started = .now
     let start = Monotonic.now
-    guard case .putCap(let claim) = job.work else { return }
     var outcome: JobOutcome
     do throws(RequestError) {
       let cap = try file(job.body, claim: claim)
+      job.standing?.hold?.note(cap.hash)
       job.filedCaps.append(FiledCap(cap: cap, source: .body))
       caps.note(cap.hash, references: cap.references, tenant: job.tenantName)
       outcome = JobOutcome(.ok, cap.hash.bytes)

@@ -13,6 +13,8 @@ final class Lane {
   let turn: CommitTurn?
   let source: any LaneEngineSource
   let caps: LaneCaps
+  /// nil: no others are looked out for.
+  let shared: SharedPuts?
   let control: LaneControl
   let limits: LaneLimits
   let pulse: Pulse
@@ -36,7 +38,8 @@ final class Lane {
 
   init(
     index: Int, queue: WorkQueue, committer: Committer, turn: CommitTurn? = nil, source: any LaneEngineSource,
-    caps: LaneCaps, control: LaneControl, limits: LaneLimits, pulse: Pulse, health: Health = Health(),
+    caps: LaneCaps, shared: SharedPuts? = nil, control: LaneControl, limits: LaneLimits, pulse: Pulse,
+    health: Health = Health(),
     logger: Logger
   ) {
     self.index = index
@@ -45,6 +48,7 @@ final class Lane {
     self.turn = turn
     self.source = source
     self.caps = caps
+    self.shared = shared
     self.control = control
     self.limits = limits
     self.pulse = pulse
@@ -112,6 +116,7 @@ final class Lane {
       }
     }
     isUsed = true
+    if let engine, let tenant = batch.items.first?.tenantName { caps.noteUses(in: engine, of: tenant) }
     if !notRun.isEmpty { queue.giveBack(notRun) }
     queue.finished(
       batch, jobs: ran, took: Monotonic.now.microseconds(since: start),

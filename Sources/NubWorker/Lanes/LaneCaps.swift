@@ -10,6 +10,7 @@ final class LaneCaps: CapSupply, @unchecked Sendable {
   private let reader: any StoreReader
   /// Bytes of one answer; what a guest did not ask for by name is left out beyond it.
   private let maximumBytes: Int
+  private let capAge: Int64?
   private var tenant = ShortBytes()
   /// What this tenant's sandboxes were given.
   private var graphs = SuppliedGraphs()
@@ -21,7 +22,9 @@ final class LaneCaps: CapSupply, @unchecked Sendable {
   private var noted: [CapHash: Monotonic] = [:]
 
   /// Retention counts in days; a call that names the same caps a thousand times a second does not need to say so each time.
-  private static let noteInterval = Milliseconds(10 * 60 * 1_000)
+  private static let longestNoteInterval: Int64 = 10 * 60 * 1_000
+  /// How long a cap's use is not noted again, in milliseconds. A part of the age at which it goes.
+  private var noteInterval: Int64 { min(Self.longestNoteInterval, (capAge ?? .max) / 8) }
   private static let maximumNoted = 16_384
 
   /// Hashes that one answer names as missing.
@@ -29,8 +32,10 @@ final class LaneCaps: CapSupply, @unchecked Sendable {
   /// Caps that come along without having been asked for.
   private static let maximumExtras = 1_024
 
-  init(reader: any StoreReader, committer: Committer, maximumBytes: Int) {
+  /// - Parameter capAge: how long retention keeps what nobody uses, in milliseconds.
+  init(reader: any StoreReader, committer: Committer, maximumBytes: Int, capAge: Int64? = nil) {
     self.reader = reader
+    self.capAge = capAge
     self.committer = committer
     self.maximumBytes = maximumBytes
   }
@@ -58,12 +63,25 @@ final class LaneCaps: CapSupply, @unchecked Sendable {
     let now = Monotonic.now
     var uses: [NotedUse] = []
     for hash in hashes {
-      if let last = noted[hash], now < last + Self.noteInterval { continue }
+      if let last = noted[hash], now < last + Milliseconds(noteInterval) { continue }
       if noted.count >= Self.maximumNoted { noted.removeAll() }
       noted[hash] = now
       uses.append(NotedUse(hash: hash))
     }
     if !uses.isEmpty { committer.note(uses: uses) }
+  }
+
+  /// What calls found in the sandbox's own directory is in use, though nobody asked the store for it. The guest says so, which may be in
+  /// the hands of hostile code: it is believed of caps that its tenant may see.
+  func noteUses(in engine: any LaneEngine, of tenant: ShortBytes) {
+    let used = engine.usedCaps(every: .milliseconds(noteInterval))
+    guard !used.isEmpty else { return }
+    var seen: [CapHash] = []
+    // What cannot be looked up now is noted with its next use.
+    try? reader.snapshot { () throws(StoreError) in
+      for hash in used where try reader.hasCap(hash, tenant: tenant) { seen.append(hash) }
+    }
+    noteUse(of: seen)
   }
 
   private func remember(_ tenant: ShortBytes) {
@@ -82,6 +100,22 @@ final class LaneCaps: CapSupply, @unchecked Sendable {
     } catch {
       throw RequestError(error.isTransient ? .unavailable : .internal, "the store failed: \(error.message)")
     }
+  }
+
+  /// Whether the store has the cap of this put, and its tenant may see it. A hash that the producer has not claimed is a guess: then the
+  /// bytes decide.
+  func has(_ hash: CapHash, as put: Job, isClaimed: Bool) -> Bool {
+    var isKnown = false
+    // Where the look fails the put goes its full way, and says what is wrong there.
+    try? reader.snapshot { () throws(StoreError) in
+      guard let use = try reader.lastUse(ofCap: hash, tenant: put.tenantName),
+        use >= Retention.keptSince(age: capAge)
+      else { return }
+      isKnown = isClaimed
+      guard !isClaimed, let tenant = try reader.tenant(put.tenantName) else { return }
+      _ = try reader.cap(hash, tenant: tenant) { _, wire in isKnown = wire.hasSameBytes(as: put.body) }
+    }
+    return isKnown
   }
 
   func fetch(_ hashes: [CapHash]) throws(CapSupplyError) -> [UInt8] {

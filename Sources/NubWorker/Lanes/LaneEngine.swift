@@ -53,6 +53,8 @@ protocol LaneEngine: AnyObject {
   func put(_ wire: UnsafeRawBufferPointer) throws(EngineError) -> CapHash
   /// Whether the guest's directory holds the cap; reads shared memory, enters no VM.
   func holds(_ hash: CapHash) -> Bool
+  /// Caps of the guest's directory that calls have used since this was asked before; none if that is less than `interval` ago.
+  func usedCaps(every interval: Duration) -> [CapHash]
 }
 
 /// Writes a core file to the path that it is given and says how that went, from another thread.
@@ -65,6 +67,8 @@ typealias GuestDump =
 
 extension LaneEngine {
   var dump: GuestDump? { nil }
+
+  func usedCaps(every interval: Duration) -> [CapHash] { [] }
 }
 
 /// Why a sandbox could not do what it was told.

@@ -87,6 +87,8 @@ final class SandboxEngine: LaneEngine {
     }
   }
 
+  func usedCaps(every interval: Duration) -> [CapHash] { sandbox?.usedCaps(every: interval) ?? [] }
+
   func holds(_ hash: CapHash) -> Bool {
     // A directory that cannot be read poisons the sandbox, which the next call then says.
     (try? sandbox?.directoryContains(hash)) ?? false
