@@ -55,6 +55,8 @@ public struct BrokerServer: ~Copyable {
   private let stopper: Stopper
   private let options: Options
   private let logger: Logger
+  /// How many lost workers the log knows of.
+  private var lostSeen: UInt64 = 0
   private let heartbeat: UInt64
   private var reopened: UInt64 = 0
 
@@ -108,11 +110,8 @@ public struct BrokerServer: ~Copyable {
     try socket.set(.receiveHighWaterMark, 0)
     try socket.set(.sendHighWaterMark, 1_000)
     try socket.set(.handshakeInterval, 10_000)
-    // TCP's keepalive finds dead clients, for which MDP has no heartbeats, in half a minute.
-    try socket.set(.tcpKeepalive, 1)
-    try socket.set(.tcpKeepaliveIdle, 15)
-    try socket.set(.tcpKeepaliveInterval, 5)
-    try socket.set(.tcpKeepaliveCount, 3)
+    // It finds dead clients, for which MDP has no heartbeats.
+    try socket.keepAlive()
     try socket.set(.backlog, 1_024)
   }
 
@@ -128,6 +127,7 @@ public struct BrokerServer: ~Copyable {
     while true {
       let now = Self.now
       broker.tick(at: now)
+      noteLostWorkers()
       if now.monotonic >= nextReport {
         var snapshot = broker.snapshot(at: now, isDraining: drained != nil)
         snapshot.reopened = reopened
@@ -166,6 +166,18 @@ public struct BrokerServer: ~Copyable {
     broker.disconnectWorkers()
     try flush()
     logger.info("stopped", metadata: ["state": "\(broker.statistics(at: Self.now))"])
+  }
+
+  /// One line for all slots that fell silent since the last look: a worker that dies takes all of its own with it.
+  private mutating func noteLostWorkers() {
+    let lost = broker.counters.workersLost
+    guard lost > lostSeen else { return }
+    logger.warning(
+      "workers fell silent; what they had goes to others",
+      metadata: [
+        "slots": "\(lost - lostSeen)", "left": "\(broker.workers.count)", "waiting": "\(broker.waiting)",
+      ])
+    lostSeen = lost
   }
 
   /// Milliseconds between looks at the memory.

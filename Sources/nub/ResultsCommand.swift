@@ -13,8 +13,15 @@ struct ResultsCommand: ParsableCommand {
     @Option(help: "Of this tenant; an empty text is the tenant without a name.")
     var tenant: String?
 
-    @Option(help: "With this status, by number or name. Repeatable.")
-    var status: [String] = []
+    @Option(
+      help: "With this status, by number or name. Repeatable.",
+      transform: { text in
+        guard let number = Names.number(text, in: Names.statuses).flatMap({ UInt32(exactly: $0) }) else {
+          throw ValidationError("a number, or one of \(Names.statuses.map(\.1).joined(separator: ", "))")
+        }
+        return number
+      })
+    var status: [UInt32] = []
 
     @Flag(help: "With a status other than ok.")
     var failed = false
@@ -31,13 +38,15 @@ struct ResultsCommand: ParsableCommand {
     @Option(help: "Run by this worker.")
     var worker: String?
 
-    @Option(help: "Finished since: ISO time, Unix seconds, or an age such as 15m, 2h, 7d.")
-    var since: String?
+    @Option(
+      help: "Finished since: ISO time, Unix seconds, or an age such as 15m, 2h, 7d.",
+      transform: TimeText.parse)
+    var since: Int64?
 
-    @Option(help: "Finished before: the same forms.")
-    var until: String?
+    @Option(help: "Finished before: the same forms.", transform: TimeText.parse)
+    var until: Int64?
 
-    func make() throws -> ResultFilter {
+    func make() -> ResultFilter {
       var filter = ResultFilter()
       filter.tenant = tenant
       filter.onlyFailures = failed
@@ -45,24 +54,10 @@ struct ResultsCommand: ParsableCommand {
       filter.verb = verb
       filter.function = function
       filter.worker = worker
-      filter.statuses = try status.map { text in
-        guard let number = Names.number(text, in: Names.statuses).flatMap({ UInt32(exactly: $0) }) else {
-          throw ValidationError(
-            "--status is \(text); a number, or one of \(Names.statuses.map(\.1).joined(separator: ", "))")
-        }
-        return number
-      }
-      filter.since = try since.map { try time($0, "--since") }
-      filter.until = try until.map { try time($0, "--until") }
+      filter.statuses = status
+      filter.since = since
+      filter.until = until
       return filter
-    }
-
-    private func time(_ text: String, _ option: String) throws -> Int64 {
-      guard let time = TimeText.decode(text) else {
-        throw ValidationError(
-          "\(option) \(text) is not a time; use 2026-01-31T12:00:00Z, Unix seconds, or an age like 15m")
-      }
-      return time
     }
 
     var isEmpty: Bool {
@@ -70,6 +65,23 @@ struct ResultsCommand: ParsableCommand {
         && worker == nil
         && since == nil && until == nil
     }
+  }
+
+  /// Jobs of a store.
+  struct Jobs: ParsableArguments {
+    @OptionGroup var store: StoreArguments
+    @OptionGroup var filter: Filter
+  }
+
+  /// One job of a store, or those of several tenants that have the same id.
+  struct Job: ParsableArguments {
+    @OptionGroup var store: StoreArguments
+
+    @Argument(help: "The job's id, as text or 0x and hexadecimal digits.", transform: JobIDText.decode)
+    var id: [UInt8]
+
+    @Option(help: "Of this tenant; without it, of all.")
+    var tenant: String?
   }
 
   static var printer: RowPrinter<ResultRow> {
@@ -98,8 +110,7 @@ struct ResultsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
       commandName: "list", abstract: "Finished jobs, the newest first.")
 
-    @OptionGroup var store: StoreArguments
-    @OptionGroup var filter: Filter
+    @OptionGroup var jobs: Jobs
     @OptionGroup var page: PageOptions
 
     @Option(help: "Order: \(ResultOrder.allCases.map(\.rawValue).joined(separator: ", ")).")
@@ -111,8 +122,8 @@ struct ResultsCommand: ParsableCommand {
           "--sort is \(sort); one of \(ResultOrder.allCases.map(\.rawValue).joined(separator: ", "))")
       }
       try page.print(
-        try store.open().results(
-          try filter.make(), order: order, limit: page.limit, after: try page.cursor(),
+        try jobs.store.open().results(
+          jobs.filter.make(), order: order, limit: page.limit, after: try page.cursor(),
           budget: .milliseconds(100)), with: printer)
     }
   }
@@ -120,13 +131,7 @@ struct ResultsCommand: ParsableCommand {
   struct Show: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "show", abstract: "One job, whole.")
 
-    @OptionGroup var store: StoreArguments
-
-    @Argument(help: "The job's id, as text or 0x and hexadecimal digits.")
-    var id: String
-
-    @Option(help: "Of this tenant.")
-    var tenant: String?
+    @OptionGroup var job: Job
 
     @Flag(help: "One JSON object.")
     var json = false
@@ -135,8 +140,10 @@ struct ResultsCommand: ParsableCommand {
     var body = false
 
     func run() throws {
-      let details = try store.open().result(jobID: JobIDText.decode(id), tenant: tenant)
-      guard !details.isEmpty else { throw CommandFailure("there is no finished job \(id)") }
+      let details = try job.store.open().result(jobID: job.id, tenant: job.tenant)
+      guard !details.isEmpty else {
+        throw CommandFailure("there is no finished job \(JobIDText.encode(job.id))")
+      }
       for detail in details {
         if body {
           try Output.write(detail.result ?? [])
@@ -214,13 +221,12 @@ struct ResultsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
       commandName: "export", abstract: "Every matching job to standard output, as JSON lines or CSV.")
 
-    @OptionGroup var store: StoreArguments
-    @OptionGroup var filter: Filter
+    @OptionGroup var jobs: Jobs
     @OptionGroup var format: FormatOptions
 
     func run() throws {
-      let queries = try store.open()
-      let filter = try filter.make()
+      let queries = try jobs.store.open()
+      let filter = jobs.filter.make()
       let format = format.format == .csv ? FormatOptions.Format.csv : .json
       var cursor: PageCursor?
       var count = 0

@@ -10,18 +10,15 @@ struct StoreArguments: ParsableArguments {
 
   var path: String { store ?? Environment.store ?? "nub.db" }
 
-  func open() throws -> SQLiteQueries {
-    guard FileManager.default.fileExists(atPath: path) else {
-      throw CommandFailure("there is no store at \(path); name one with --store or NUB_STORE")
-    }
-    return try SQLiteQueries(path: path)
-  }
+  func open() throws -> SQLiteQueries { try SQLiteQueries(path: try existing()) }
 
-  func openForChanges() throws -> SQLiteMaintenance {
+  func openForChanges() throws -> SQLiteMaintenance { try SQLiteMaintenance(path: try existing()) }
+
+  private func existing() throws -> String {
     guard FileManager.default.fileExists(atPath: path) else {
       throw CommandFailure("there is no store at \(path); name one with --store or NUB_STORE")
     }
-    return try SQLiteMaintenance(path: path)
+    return path
   }
 }
 
@@ -67,5 +64,14 @@ enum TimeText {
       return Int64(date.timeIntervalSince1970 * 1000)
     }
     return nil
+  }
+
+  /// The same, for an option.
+  static func parse(_ text: String) throws -> Int64 {
+    guard let time = decode(text) else {
+      throw ValidationError(
+        "\(text) is not a time; use 2026-01-31T12:00:00Z, Unix seconds, or an age like 15m")
+    }
+    return time
   }
 }

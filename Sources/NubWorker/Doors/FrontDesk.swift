@@ -4,6 +4,7 @@ internal import NubBroker
 internal import NubCap
 internal import NubSecurity
 internal import NubStore
+internal import NubZMQ
 
 /// The door thread's work: receives messages, answers what can be answered at once, hands jobs on, and sends the replies of those
 /// that come back. All sockets, and everything in here, belong to that thread.
@@ -35,7 +36,7 @@ final class FrontDesk {
   let identity: DeskIdentity
   let metrics: WorkerMetrics
 
-  var poller: Poller
+  var poller: PollSet
   var inbound: InboundMessage
   var sender: ReplySender
   var credit: Credit
@@ -57,6 +58,8 @@ final class FrontDesk {
   var uses: [NotedUse] = []
   /// Cancels of jobs that are not here, until it is known whether another worker on the store has them.
   var cancels = PendingCancels()
+  /// When to look next whether other workers have finished what runs here.
+  var nextLookAtDecided = Monotonic(nanoseconds: 0)
   /// Questions that are looked up a part at a time.
   var searches = Searches()
   var polling: AnswerPolling
@@ -85,7 +88,7 @@ final class FrontDesk {
   }
 
   init(
-    _ parts: Parts, poller: consuming Poller, limits: FrontDeskLimits, protocolLimits: ProtocolLimits,
+    _ parts: Parts, poller: consuming PollSet, limits: FrontDeskLimits, protocolLimits: ProtocolLimits,
     identity: DeskIdentity, metrics: WorkerMetrics
   ) {
     self.parts = parts
@@ -162,8 +165,8 @@ final class FrontDesk {
     var timeout = limits.housekeepingMilliseconds
     for door in parts.doors {
       let isWaiting = !door.unsent.isEmpty
-      poller.setEvents(door.inputItem, input: takes(door), output: false)
-      if let item = door.outputItem { poller.setEvents(item, input: false, output: isWaiting) }
+      poller.setInterest(door.inputItem, takes(door) ? .readable : [])
+      if let item = door.outputItem { poller.setInterest(item, isWaiting ? .writable : []) }
       // A ROUTER cannot say which peer it could send to again.
       if isWaiting, door.outputItem == nil { timeout = min(timeout, limits.resendMilliseconds) }
     }
@@ -192,6 +195,7 @@ final class FrontDesk {
       uses.removeAll(keepingCapacity: true)
     }
     followCancels(now)
+    endWhatIsDecided(now)
     dropStaleReplies(now)
     advance(now)
   }

@@ -1,7 +1,7 @@
 internal import CNubRelay
-internal import CZeroMQ
 internal import Glibc
 internal import NubSecurity
+internal import NubZMQ
 internal import Synchronization
 
 /// An endpoint that the relay stands in front of, and the socket behind it.
@@ -60,7 +60,7 @@ final class RelayDoor: Sendable {
   var node: RelayNode? { current.withLock { $0 } }
 
   /// Puts a socket behind the door, in place of the one before.
-  func attach(_ socket: borrowing Socket) throws(ZMQError) {
+  func attach(_ socket: inout Socket) throws(ZMQError) {
     switch way {
     case .bound:
       let hidden = try HiddenListener()
@@ -68,7 +68,7 @@ final class RelayDoor: Sendable {
       let own = fcntl(hidden.listener.number, F_DUPFD_CLOEXEC, 3)
       guard own >= 0 else { throw ZMQError(code: ZMQError.Code(rawValue: errno), operation: "dup") }
       do throws(ZMQError) {
-        try socket.set(ZMQ_USE_FD, own)
+        try socket.set(.useDescriptor, own)
         // The name stands for the descriptor and is not looked for.
         try socket.bind("ipc:///nub-relay")
       } catch {
@@ -154,21 +154,10 @@ final class PublicEndpoint: Sendable {
     // A context of its own, whose end is awaited: behind it libzmq accepts nothing any more. What it accepts until then finds a
     // socket type that no pipeline talks to, and connects again.
     let context = try Context()
-    let socket = try Socket(context, .pair)
+    var socket = try Socket(context, .pair)
     try socket.apply(options)
-    let events = "inproc://nub-listening"
-    guard zmq_socket_monitor(socket.handle, events, ZMQ_EVENT_LISTENING) == 0 else {
-      throw .last("zmq_socket_monitor")
-    }
-    let monitor = try Socket(context, .pair)
-    try monitor.set(ZMQ_LINGER, Int32(0))
-    try monitor.connect(events)
-    try socket.bind(endpoint)
+    let number = try socket.bindListening(endpoint)
     let bound = try socket.lastEndpoint()
-    // zmq_socket_monitor(3): the event, and the descriptor as its value.
-    var event = [UInt8](repeating: 0, count: 6)
-    guard zmq_recv(monitor.handle, &event, event.count, 0) == event.count else { throw .last("zmq_recv") }
-    let number = event.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: 2, as: Int32.self) }
     let taken = nub_relay_duplicate(number)
     guard taken >= 0 else {
       throw ZMQError(code: ZMQError.Code(rawValue: -taken), operation: "dup(\(bound))")
