@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -110,9 +111,10 @@ int nub_relay_write(int socket, const void *bytes, size_t count) {
 
 int nub_relay_end_writing(int socket) { return result(shutdown(socket, SHUT_WR)); }
 
-static int finish(int made, const void *address, size_t length) {
+// `made`, connected and not waiting any more; closed if that fails.
+static int connected(int made, const struct sockaddr *address, socklen_t length) {
   int value;
-  do value = connect(made, address, (socklen_t)length); while (value < 0 && errno == EINTR);
+  do value = connect(made, address, length); while (value < 0 && errno == EINTR);
   int failure = value < 0 ? errno : 0;
   int flags = fcntl(made, F_GETFL);
   if (!failure && (flags < 0 || fcntl(made, F_SETFL, flags | O_NONBLOCK) < 0)) failure = errno;
@@ -121,32 +123,52 @@ static int finish(int made, const void *address, size_t length) {
   return -failure;
 }
 
-int nub_relay_dial(int family, const void *address, size_t length, const void *source, size_t source_length, int seconds) {
-  int made = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (made < 0) return -errno;
-  // It bounds connect(2), too (socket(7)).
-  struct timeval patience = {.tv_sec = seconds}, none = {0};
-  (void)setsockopt(made, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-  if (source_length > 0 && bind(made, source, (socklen_t)source_length) < 0) {
-    int failure = errno;
-    close(made);
-    return -failure;
+static struct addrinfo *look_up(const char *host, const char *port, int flags) {
+  // As libzmq without ZMQ_IPV6.
+  struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM, .ai_flags = flags}, *found = NULL;
+  return getaddrinfo(host, port, &hints, &found) == 0 ? found : NULL;
+}
+
+int nub_relay_dial(const char *host, const char *port, const char *source, const char *source_port, int seconds) {
+  struct addrinfo *found = look_up(host, port, 0), *from = NULL;
+  if (found == NULL) return -EHOSTUNREACH;
+  if (source != NULL && (from = look_up(source, source_port, AI_PASSIVE)) == NULL) {
+    freeaddrinfo(found);
+    return -EADDRNOTAVAIL;
   }
-  made = finish(made, address, length);
-  if (made >= 0) (void)setsockopt(made, SOL_SOCKET, SO_SNDTIMEO, &none, sizeof none);
+  int made = -EHOSTUNREACH;
+  for (struct addrinfo *one = found; one != NULL && made < 0; one = one->ai_next) {
+    int fresh = socket(one->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+    if (fresh < 0) {
+      made = -errno;
+      continue;
+    }
+    // It bounds connect(2), too (socket(7)); later calls do not wait anyway.
+    struct timeval patience = {.tv_sec = seconds};
+    (void)setsockopt(fresh, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    if (from != NULL && (setsockopt(fresh, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
+                         bind(fresh, from->ai_addr, from->ai_addrlen) < 0)) {
+      made = -errno;
+      close(fresh);
+      continue;
+    }
+    made = connected(fresh, one->ai_addr, one->ai_addrlen);
+  }
+  freeaddrinfo(found);
+  if (from != NULL) freeaddrinfo(from);
   return made;
 }
 
-int nub_relay_dial_path(const char *path, size_t length) {
+int nub_relay_dial_path(const char *path) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
+  size_t length = strlen(path);
   if (length == 0 || length >= sizeof address.sun_path) return -ENAMETOOLONG;
   memcpy(address.sun_path, path, length);
-  // libzmq's way to write an abstract name.
   if (path[0] == '@') address.sun_path[0] = 0;
-  int made = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  int made = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (made < 0) return -errno;
   size_t size = offsetof(struct sockaddr_un, sun_path) + length + (path[0] == '@' ? 0 : 1);
-  return finish(made, &address, size);
+  return connected(made, (const struct sockaddr *)&address, (socklen_t)size);
 }
 
 int nub_relay_keep_alive(int socket, int idle, int interval, int count) {

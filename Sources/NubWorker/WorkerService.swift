@@ -77,8 +77,8 @@ struct WorkerService: ~Copyable {
       admission.use(curve)
       for (index, door) in configuration.doors.enumerated() {
         let opened = try Door.open(
-          door, index: index, configuration: configuration, context: context, curve: curve, relay: relay,
-          poller: &poller)
+          door, index: index, configuration: configuration, context: context, curve: curve, poller: &poller)
+        if let relayed = opened.door.relayed { try relay.add(relayed) }
         doors.append(opened.door)
         endpoints.append(contentsOf: opened.endpoints)
       }
@@ -110,6 +110,7 @@ struct WorkerService: ~Copyable {
     let result = Result { () throws(ZMQError) in try desk.run() }
     // From here on it waits for the others.
     pulses.door.rest()
+    relay.closeDoors()
     queue.close()
     source.close()
     // Nothing runs any more unless the end was forced.

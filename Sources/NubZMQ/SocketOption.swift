@@ -57,7 +57,7 @@ extension SocketOption where Value == Int32 {
     // ZMQ_ZAP_ENFORCE_DOMAIN: zmq.h shows the name to draft builds only; libraries may know the number all the same.
     Self(name: 93)
   }
-  /// A listening socket to accept from, in place of one of libzmq's own.
+  /// A listening socket to use for the next bind, instead of making one; libzmq closes it.
   public static var useDescriptor: Self { Self(name: ZMQ_USE_FD) }
   /// Connections waiting to be accepted.
   public static var backlog: Self { Self(name: ZMQ_BACKLOG) }

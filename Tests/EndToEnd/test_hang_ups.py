@@ -1,5 +1,5 @@
 """Peers that send more than is read at once, a PING behind it, and hang up: libzmq 4.3.4 ends the process if it had stopped reading
-them (docs/decisions/0412). So doors that answer never stop reading, and what stays is at the pipeline alone."""
+them (docs/decisions/0412). So doors that answer never stop reading, and in front of pipelines, which must, is a relay (0413)."""
 
 from __future__ import annotations
 
@@ -134,6 +134,59 @@ def test_a_pipeline_that_is_held_up_outlives_those_that_hang_up(make_worker, tra
             sink.socket.recv_multipart()
         time.sleep(0.01)
     assert worker.producer().call(wire.ECHO, b"x").body == b"x"
+    push.close(0)
+
+
+@pytest.mark.parametrize("transport", ["ipc", "tcp"])
+def test_a_pipeline_that_connects_outlives_those_that_hang_up(make_worker, scratch, transport):
+    if transport == "ipc":
+        listener = socket.socket(socket.AF_UNIX)
+        endpoint = f"ipc://{tempfile.mkdtemp(dir=scratch)}/ventilator"
+        listener.bind(endpoint.removeprefix("ipc://"))
+    else:
+        listener = socket.create_server(("127.0.0.1", 0))
+        # By name, as operators write it.
+        endpoint = f"tcp://localhost:{listener.getsockname()[1]}"
+    listener.listen(16)
+    listener.settimeout(wire.PATIENCE_MS / 1000)
+    replies = f"ipc://{tempfile.mkdtemp(dir=scratch)}/replies"
+    worker = make_worker(1, arguments=["--max-sandboxes", "1", "--jobs", ">" + endpoint, "--replies", replies])
+    push, sink = worker.push(), worker.sink()
+    other = worker.context.socket(zmq.PULL)
+    other.connect(replies)
+    before = descriptors(worker)
+    cap = b"\x02\x04\x00\x00\x00" + bytes(64 << 10)
+    deadline = time.monotonic() + wire.PATIENCE_MS / 1000
+    for _ in range(5):
+        # It is held up by the other door, whose jobs are many.
+        wanted = set()
+        for _ in range(100):
+            frames = wire.call(wire.SPIN, wire.u64(5_000), caps=[cap])
+            wanted.add(frames[2])
+            push.send_multipart(frames)
+        peer = RawPeer.accepted(listener.accept()[0], "PUSH")
+        peer.socket.sendall(TINY + PING + TINY + PING)
+        peer.close()
+        while wanted:
+            assert time.monotonic() < deadline, f"{len(wanted)} jobs were not answered"
+            if sink.socket.poll(10):
+                wanted.discard(wire.parse(sink.socket.recv_multipart()).id)
+            while other.poll(0):
+                other.recv_multipart()
+            assert worker.alive(), worker.log.read_text()[-2000:]
+    # It comes again, and what is sent in good order is done.
+    peer = RawPeer.accepted(listener.accept()[0], "PUSH")
+    job = wire.call(wire.ECHO, b"x")
+    for index, frame in enumerate(job):
+        peer.send(frame, index + 1 < len(job))
+    while wire.parse(other.recv_multipart()).id != job[2]:
+        assert time.monotonic() < deadline
+    while descriptors(worker) > before + 6:
+        assert time.monotonic() < deadline, f"{descriptors(worker)} descriptors, {before} before"
+        time.sleep(0.01)
+    peer.close()
+    listener.close()
+    other.close(0)
     push.close(0)
 
 

@@ -11,7 +11,18 @@ class RawPeer:
     def __init__(self, endpoint: str, kind: str):
         """`endpoint` is tcp:// or ipc://, `kind` the socket type that it says to be: DEALER, PUSH."""
         transport, address = endpoint.split("://")
-        self.socket = self._connect(transport, address)
+        self._shake_hands(self._connect(transport, address), kind)
+
+    @classmethod
+    def accepted(cls, connection: socket.socket, kind: str) -> RawPeer:
+        """The peer of somebody who has connected to a listening socket."""
+        peer = cls.__new__(cls)
+        connection.settimeout(5)
+        peer._shake_hands(connection, kind)
+        return peer
+
+    def _shake_hands(self, connection: socket.socket, kind: str) -> None:
+        self.socket = connection
         self.socket.sendall(b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + b"\0" + bytes(31))
         properties = b"".join(
             bytes([len(name)]) + name + struct.pack(">I", len(value)) + value

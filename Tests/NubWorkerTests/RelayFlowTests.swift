@@ -138,7 +138,8 @@ import Testing
     var generator = SeededGenerator(state: 7)
     for _ in 0..<5_000 {
       var flow = RelayFlow()
-      var (sent, taken, sunk) = (Int.random(in: 0...400, using: &generator), 0, 0)
+      let sent = Int.random(in: 0...400, using: &generator)
+      var (taken, sunk) = (0, 0)
       var (isGone, isEndSeen) = (false, false)
       for _ in 0..<2_000 where !isEndSeen {
         if !isGone, Int.random(in: 0..<8, using: &generator) == 0 {
@@ -176,7 +177,6 @@ import Testing
         #expect(flow.up.waiting <= Self.room)
       }
       #expect(isEndSeen && sunk == sent, "\(sunk) of \(sent)")
-      sent = 0
     }
   }
 }

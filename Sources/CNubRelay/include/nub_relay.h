@@ -25,9 +25,11 @@ int nub_relay_write(int socket, const void *bytes, size_t count);
 // No more will be written: the other side reads to the end and then sees it, without being told of a hang-up.
 int nub_relay_end_writing(int socket);
 
-// Connects to a socket address of getaddrinfo's; waits for `seconds` at most.
-int nub_relay_dial(int family, const void *address, size_t length, const void *source, size_t source_length, int seconds);
-int nub_relay_dial_path(const char *path, size_t length);
+// Connects to a host; looking its name up may take any time, connecting `seconds` for each of its addresses. `source` and
+// `source_port` are null, or where to connect from.
+int nub_relay_dial(const char *host, const char *port, const char *source, const char *source_port, int seconds);
+// Connects to a path, or with @ in front to an abstract name.
+int nub_relay_dial_path(const char *path);
 int nub_relay_keep_alive(int socket, int idle, int interval, int count);
 
 typedef struct {

@@ -31,6 +31,11 @@ struct WorkerThread: ~Copyable {
     self.thread = thread
   }
 
+  /// Nobody waits for the thread to end.
+  consuming func detach() {
+    pthread_detach(thread)
+  }
+
   /// Waits for the thread to end.
   consuming func join() {
     pthread_join(thread, nil)

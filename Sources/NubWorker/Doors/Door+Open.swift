@@ -9,7 +9,7 @@ extension Door {
   /// - Returns: the door, and its endpoints as bound.
   static func open(
     _ door: WorkerConfiguration.Door, index: Int, configuration: WorkerConfiguration,
-    context: Context, curve: CurveGuard?, relay: Relay, poller: inout PollSet
+    context: Context, curve: CurveGuard?, poller: inout PollSet
   ) throws(WorkerError) -> (door: Door, endpoints: [String]) {
     var options = SocketOptions()
     options.lingerMilliseconds = Int32(clamping: configuration.lingerMilliseconds)
@@ -50,21 +50,21 @@ extension Door {
         let outputEndpoint = try output.attach(replies)
         let make = maker(context, .pull, jobs, inputs, curve)
         var input = try make()
+        let relayed = try RelayDoor(jobs, inputs, tally: curve?.tally(for: jobs))
         let inputEndpoint: String
-        let attach: (inout Socket) throws(ZMQError) -> Void
-        if let relayed = try RelayDoor(jobs, inputs, tally: curve?.tally(for: jobs)) {
+        if let relayed {
           try relayed.attach(&input)
-          relay.add(relayed)
           inputEndpoint = relayed.name
-          attach = { (socket) throws(ZMQError) in try relayed.attach(&socket) }
         } else {
           inputEndpoint = try input.attach(jobs)
-          let place = Endpoint(inputEndpoint, jobs.attachment)
-          attach = { (socket) throws(ZMQError) in try socket.attachAgain(place) }
         }
         let door = Door(index: index, pull: input, push: output, poller: &poller)
         door.authorizedKeys = curve?.keys(for: jobs)
-        door.recipe = Recipe(make: make, attach: attach)
+        door.relayed = relayed
+        let place = Endpoint(inputEndpoint, jobs.attachment)
+        door.recipe = Recipe(make: make) { (socket) throws(ZMQError) in
+          if let relayed { try relayed.attach(&socket) } else { try socket.attachAgain(place) }
+        }
         return (door, [inputEndpoint, outputEndpoint])
       }
     } catch {

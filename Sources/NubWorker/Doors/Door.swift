@@ -22,6 +22,8 @@ final class Door {
   private(set) var opening: UInt32 = 0
   /// How its input is made; nil for a door inside the process, which strangers do not reach.
   var recipe: Recipe?
+  /// What is in front of its input; nil where nothing is.
+  var relayed: RelayDoor?
 
   /// What it takes to make a door's input once more.
   struct Recipe {

@@ -25,7 +25,15 @@ final class Relay: Sendable {
   }
 
   /// Strangers at the door are let in from now on.
-  func add(_ door: RelayDoor) { mailbox.tell { $0.doors.append(door) } }
+  func add(_ door: RelayDoor) throws(WorkerError) {
+    // Not the relay itself: the dialer's thread may outlive it.
+    let mailbox = mailbox
+    try door.dialer?.start { dialed in mailbox.tell { $0.dialed.append(dialed) } }
+    mailbox.tell { $0.doors.append(door) }
+  }
+
+  /// Lets nobody in any more; those who are here stay until libzmq closes.
+  func closeDoors() { mailbox.tell { $0.isClosing = true } }
 
   /// Ends the thread, once libzmq has closed its side of every connection, or soon: so after the doors' sockets.
   func stop() {
@@ -39,6 +47,9 @@ final class RelayMailbox: Sendable {
   struct Orders {
     /// Doors that are new.
     var doors: [RelayDoor] = []
+    /// Connections that a door's dialer made.
+    var dialed: [RelayDialed] = []
+    var isClosing = false
     var isStopping = false
   }
 
@@ -64,6 +75,7 @@ final class RelayMailbox: Sendable {
     return orders.withLock { orders in
       let taken = orders
       orders.doors = []
+      orders.dialed = []
       return taken
     }
   }

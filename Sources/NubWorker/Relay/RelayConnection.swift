@@ -155,3 +155,12 @@ struct RelayRest: ~Copyable {
     memory = nil
   }
 }
+
+/// A socket of libzmq's that waits for its peer.
+final class RelayWaiting {
+  private var inner: Descriptor?
+
+  init(_ inner: consuming Descriptor) { self.inner = consume inner }
+
+  func take() -> Descriptor? { inner.take() }
+}

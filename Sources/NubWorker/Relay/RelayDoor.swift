@@ -6,38 +6,80 @@ internal import Synchronization
 
 /// An endpoint that the relay stands in front of, and the socket behind it.
 final class RelayDoor: Sendable {
-  let endpoint: PublicEndpoint
+  enum Way: Sendable {
+    /// Strangers connect here, and the relay then to the door's socket.
+    case bound(PublicEndpoint)
+    /// The door's socket connects to the relay, and the relay then to a stranger.
+    case dialed(RelayDialer, HiddenListener)
+  }
+
+  let way: Way
   /// Whether handshakes are limited by address here, as ``HandshakeTally`` counts; nil without CURVE.
   let tally: HandshakeTally?
   private let current = Mutex<RelayNode?>(nil)
 
-  /// Opens an endpoint to strangers; they wait until ``Relay/add(_:)``.
+  /// Opens an endpoint; nobody is let in until ``Relay/add(_:)``.
   ///
   /// - Returns: nil for an endpoint that needs no relay: within a process there are no connections.
   init?(_ endpoint: Endpoint, _ options: SocketOptions, tally: HandshakeTally?) throws(ZMQError) {
-    guard endpoint.attachment == .bind, !endpoint.address.hasPrefix("inproc://") else { return nil }
-    self.endpoint = try PublicEndpoint(binding: endpoint.address, options)
+    guard !endpoint.address.hasPrefix("inproc://") else { return nil }
     self.tally = tally
+    switch endpoint.attachment {
+    case .bind:
+      way = .bound(try PublicEndpoint(endpoint.address, options))
+    case .connect:
+      way = .dialed(RelayDialer(endpoint.address), try HiddenListener())
+    }
   }
 
-  /// The endpoint as bound, with wildcards resolved.
-  var name: String { endpoint.name }
+  /// The endpoint, with wildcards resolved.
+  var name: String {
+    switch way {
+    case .bound(let endpoint): endpoint.name
+    case .dialed(let dialer, _): dialer.address
+    }
+  }
+
+  /// Where the relay accepts.
+  var listener: Int32 {
+    switch way {
+    case .bound(let endpoint): endpoint.listener.number
+    case .dialed(_, let hidden): hidden.listener.number
+    }
+  }
+
+  /// Who connects to strangers; nil where they connect.
+  var dialer: RelayDialer? {
+    switch way {
+    case .bound: nil
+    case .dialed(let dialer, _): dialer
+    }
+  }
 
   /// Where the door's socket is found now.
   var node: RelayNode? { current.withLock { $0 } }
 
   /// Puts a socket behind the door, in place of the one before.
   func attach(_ socket: inout Socket) throws(ZMQError) {
-    let hidden = try HiddenListener.open()
-    try socket.set(.useDescriptor, hidden.listener)
-    // The name stands for the descriptor and is not looked for.
-    do throws(ZMQError) {
-      try socket.bind("ipc:///nub-relay")
-    } catch {
-      close(hidden.listener)
-      throw error
+    switch way {
+    case .bound:
+      let hidden = try HiddenListener()
+      // libzmq closes what it is given, so this is a descriptor of its own.
+      let own = fcntl(hidden.listener.number, F_DUPFD_CLOEXEC, 3)
+      guard own >= 0 else { throw ZMQError(code: ZMQError.Code(rawValue: errno), operation: "dup") }
+      do throws(ZMQError) {
+        try socket.set(.useDescriptor, own)
+        // The name stands for the descriptor and is not looked for.
+        try socket.bind("ipc:///nub-relay")
+      } catch {
+        close(own)
+        throw error
+      }
+      current.withLock { $0 = hidden.node }
+    case .dialed(_, let hidden):
+      try socket.connect("ipc:///proc/self/fd/\(hidden.node.descriptor.number)")
+      current.withLock { $0 = hidden.node }
     }
-    current.withLock { $0 = hidden.node }
   }
 }
 
@@ -47,22 +89,26 @@ final class RelayNode: Sendable {
   init(_ descriptor: consuming Descriptor) { self.descriptor = descriptor }
 }
 
-enum HiddenListener {
+/// A listening socket without a name, and the way to it.
+final class HiddenListener: Sendable {
+  let listener: Descriptor
+  let node: RelayNode
+
   static var folder: String { getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp" }
 
-  /// - Returns: a listening socket, for libzmq to close, and the way to it.
-  static func open() throws(ZMQError) -> (listener: Int32, node: RelayNode) {
-    var node: Int32 = -1
-    let listener = nub_relay_hidden_listener(folder, 1_024, &node)
-    guard listener >= 0 else {
-      throw ZMQError(code: ZMQError.Code(rawValue: -listener), operation: "a socket in \(folder)")
+  init() throws(ZMQError) {
+    var inode: Int32 = -1
+    let number = nub_relay_hidden_listener(Self.folder, 1_024, &inode)
+    guard number >= 0 else {
+      throw ZMQError(code: ZMQError.Code(rawValue: -number), operation: "a socket in \(Self.folder)")
     }
-    return (listener, RelayNode(Descriptor(owning: node)))
+    listener = Descriptor(owning: number)
+    node = RelayNode(Descriptor(owning: inode))
   }
 }
 
 /// Where strangers connect: the listening socket, and what it is called.
-struct PublicEndpoint: ~Copyable, Sendable {
+final class PublicEndpoint: Sendable {
   let listener: Descriptor
   /// With wildcards resolved.
   let name: String
@@ -79,7 +125,7 @@ struct PublicEndpoint: ~Copyable, Sendable {
   private static var file: String { "/socket" }
 
   /// Lets libzmq make the listening socket, with all that it knows of names, wildcards and options, and takes it over.
-  init(binding endpoint: String, _ options: SocketOptions) throws(ZMQError) {
+  init(_ endpoint: String, _ options: SocketOptions) throws(ZMQError) {
     var address = endpoint
     var made: String?
     if endpoint == "ipc://*" {
@@ -92,8 +138,7 @@ struct PublicEndpoint: ~Copyable, Sendable {
       listener = Descriptor(owning: bound.listener)
       // Linux hands a listener's options on to what it accepts.
       if address.hasPrefix("tcp://") {
-        nub_relay_keep_alive(
-          bound.listener, Socket.KeepAlive.idle, Socket.KeepAlive.interval, Socket.KeepAlive.count)
+        SocketOptions.keepAlive(bound.listener)
       }
       name = bound.name
     } catch {
@@ -111,18 +156,8 @@ struct PublicEndpoint: ~Copyable, Sendable {
     let context = try Context()
     var socket = try Socket(context, .pair)
     try socket.apply(options)
-    let events = "inproc://nub-listening"
-    try socket.reportListening(at: events)
-    var monitor = try Socket(context, .pair)
-    try monitor.set(.linger, 0)
-    try monitor.connect(events)
-    try socket.bind(endpoint)
+    let number = try socket.bindListening(endpoint)
     let bound = try socket.lastEndpoint()
-    let event = try monitor.receiveFrames()?.first ?? []
-    guard event.count == 6 else {
-      throw ZMQError(code: .invalidArgument, operation: "an event of \(event.count) bytes from \(bound)")
-    }
-    let number = event.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: 2, as: Int32.self) }
     let taken = nub_relay_duplicate(number)
     guard taken >= 0 else {
       throw ZMQError(code: ZMQError.Code(rawValue: -taken), operation: "dup(\(bound))")
@@ -136,5 +171,12 @@ struct PublicEndpoint: ~Copyable, Sendable {
       throw ZMQError(code: ZMQError.Code(rawValue: errno), operation: "a folder in \(HiddenListener.folder)")
     }
     return String(decoding: path.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+}
+
+extension SocketOptions {
+  /// What libzmq does with its own TCP sockets when it is told.
+  static func keepAlive(_ socket: Int32) {
+    nub_relay_keep_alive(socket, keepAliveIdle, keepAliveInterval, keepAliveCount)
   }
 }

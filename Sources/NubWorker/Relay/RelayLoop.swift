@@ -23,6 +23,8 @@ final class RelayLoop {
   private struct Entry {
     let door: RelayDoor
     var limiter: HandshakeLimiter?
+    /// The door's socket, until somebody has been dialed for it.
+    var waiting: RelayWaiting?
   }
 
   private let mailbox: RelayMailbox
@@ -38,6 +40,8 @@ final class RelayLoop {
   /// Nobody is accepted until then.
   private var pausedUntil: Monotonic?
   private let spareDescriptors: Int32
+  private var isClosed = false
+  private var hasToStop = false
 
   init(_ mailbox: RelayMailbox, pulse: Pulse, logger: Logger) {
     self.mailbox = mailbox
@@ -75,8 +79,6 @@ final class RelayLoop {
     pulse.rest()
   }
 
-  private var hasToStop = false
-
   private func patience(_ deadline: Monotonic?) -> Int32 {
     if !ready.isEmpty { return 0 }
     return deadline == nil && pausedUntil == nil ? -1 : Int32(Self.pauseMilliseconds)
@@ -103,10 +105,16 @@ final class RelayLoop {
         Entry(
           door: door, limiter: door.tally == nil ? nil : HandshakeLimiter(milliseconds: Self.milliseconds)))
       nub_relay_watch_listener(
-        mailbox.epoll.number, door.endpoint.listener.number, RelayTable.tag(.listener, doors.count - 1))
+        mailbox.epoll.number, door.listener, RelayTable.tag(.listener, doors.count - 1))
     }
-    guard orders.isStopping, !hasToStop else { return }
-    hasToStop = true
+    for dialed in orders.dialed { join(dialed) }
+    if orders.isStopping { hasToStop = true }
+    guard orders.isClosing || orders.isStopping, !isClosed else { return }
+    isClosed = true
+    for index in doors.indices {
+      doors[index].door.dialer?.end()
+      doors[index].waiting = nil
+    }
     pause(milliseconds: .max)
   }
 
@@ -118,18 +126,34 @@ final class RelayLoop {
       // because other threads want some, too.
       guard silent < Self.maximumSilent else { return pause(milliseconds: 0) }
       guard nub_relay_has_room(3 + spareDescriptors) != 0 else { return pause() }
-      let number = nub_relay_accept(doors[index].door.endpoint.listener.number)
+      let number = nub_relay_accept(doors[index].door.listener)
       guard number >= 0 else {
         // Gone again, or no memory: neither is a reason to try at once.
         if number != -EAGAIN, number != -ECONNABORTED { pause() }
         return
       }
-      connect(Descriptor(owning: number), index)
+      if let dialer = doors[index].door.dialer {
+        // libzmq has given up on the one before.
+        doors[index].waiting = RelayWaiting(Descriptor(owning: number))
+        dialer.dial()
+      } else {
+        admit(Descriptor(owning: number), index)
+      }
     }
   }
 
+  /// Brings a door's socket together with the peer that was dialed for it.
+  private func join(_ dialed: RelayDialed) {
+    guard let index = doors.firstIndex(where: { $0.door.dialer === dialed.dialer }),
+      let node = doors[index].door.node,
+      let inner = doors[index].waiting?.take(), let peer = dialed.take()
+    else { return }
+    doors[index].waiting = nil
+    start(RelayConnection(door: index, node: node, address: "", since: .now, peer: peer, inner: inner))
+  }
+
   /// Closes `peer` if it cannot be let in.
-  private func connect(_ peer: consuming Descriptor, _ index: Int) {
+  private func admit(_ peer: consuming Descriptor, _ index: Int) {
     let door = doors[index].door
     let address = Self.address(peer)
     guard doors[index].limiter?.admits(address, milliseconds: Self.milliseconds) ?? true else {
@@ -140,8 +164,13 @@ final class RelayLoop {
     guard let node = door.node else { return }
     let number = nub_relay_connect(node.descriptor.number, Self.bufferBytes)
     guard number >= 0 else { return }
-    let connection = RelayConnection(
-      door: index, node: node, address: address, since: .now, peer: peer, inner: Descriptor(owning: number))
+    start(
+      RelayConnection(
+        door: index, node: node, address: address, since: .now, peer: peer, inner: Descriptor(owning: number))
+    )
+  }
+
+  private func start(_ connection: RelayConnection) {
     let place = table.add(connection)
     silent += 1
     guard
@@ -160,7 +189,7 @@ final class RelayLoop {
   }
 
   private func resumeAccepting() {
-    guard let until = pausedUntil, !hasToStop, silent < Self.maximumSilent, Monotonic.now >= until else {
+    guard let until = pausedUntil, !isClosed, silent < Self.maximumSilent, Monotonic.now >= until else {
       return
     }
     pausedUntil = nil
@@ -170,7 +199,7 @@ final class RelayLoop {
   private func setAccepting(_ isAccepting: Bool) {
     for (index, entry) in doors.enumerated() {
       nub_relay_pause_listener(
-        mailbox.epoll.number, entry.door.endpoint.listener.number, RelayTable.tag(.listener, index),
+        mailbox.epoll.number, entry.door.listener, RelayTable.tag(.listener, index),
         isAccepting ? 0 : 1)
     }
   }
@@ -201,7 +230,7 @@ final class RelayLoop {
   /// libzmq ends a connection by itself when it does not admit the peer, or does not understand it.
   private func noteRefusal(_ connection: RelayConnection) {
     let index = connection.door
-    guard doors[index].limiter != nil, !connection.flow.up.hasEnded,
+    guard doors[index].limiter != nil, !isClosed, !connection.flow.up.hasEnded,
       connection.node === doors[index].door.node,
       Monotonic.now.microseconds(since: connection.since) < Self.handshakeMilliseconds * 1_000
     else { return }
