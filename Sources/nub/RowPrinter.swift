@@ -131,10 +131,13 @@ struct RowPrinter<Row> {
     }
   }
 
-  /// RFC 4180.
-  private static func quoted(_ text: String) -> String {
-    guard text.contains(where: { $0 == "," || $0 == "\"" || $0.isNewline }) else { return text }
-    return "\"" + text.replacingOccurrences(of: "\"", with: "\"\"") + "\""
+  /// RFC 4180. By bytes: a comma with an accent on it is one character, and not a comma, to Swift; readers of CSV know bytes.
+  static func quoted(_ text: String) -> String {
+    let quote = UInt8(ascii: "\"")
+    let special = [UInt8(ascii: ","), quote, UInt8(ascii: "\r"), UInt8(ascii: "\n")]
+    guard text.utf8.contains(where: special.contains) else { return text }
+    return "\"" + String(decoding: text.utf8.flatMap { $0 == quote ? [quote, quote] : [$0] }, as: UTF8.self)
+      + "\""
   }
 
   private static func cell(_ text: String, isCut: Bool) -> String {

@@ -234,6 +234,26 @@ def test_nothing_that_a_producer_or_a_guest_says_controls_a_terminal(make_worker
     assert row["tenant"] == sheet["tenant"] == tenant and row["job"] == "0x" + id.hex()
 
 
+def test_a_sheet_holds_whatever_a_producer_says(make_worker):
+    worker = make_worker(lanes=1)
+    producer = worker.producer()
+    # An accent behind a comma or a quotation mark makes one character of the two, for those who read by characters.
+    texts = ["plain", "a,b", 'q"q', ",\u0301", '"\u0301', "\r\n", "\r", "\n\u0301", '"', ",", '",\u20dd"', "\u2028,\u0301\u200d", ""]
+    for number, text in enumerate(texts):
+        reply = producer.ask(
+            wire.call(wire.FAIL, wire.u32(7) + f"m{text}".encode(), id=b"sheet-%d" % number, options={"tenant": f"t{text}"})
+        )
+        assert reply.status == wire.GUEST_ERROR
+    for command in (["list"], ["export"]):
+        printed = subprocess.run(
+            [NUB, "results", *command, "--output", "csv", "--store", str(worker.store)], check=True, capture_output=True, timeout=60
+        ).stdout.decode()
+        rows = list(csv.DictReader(io.StringIO(printed, newline=""), strict=True))
+        assert [(row["tenant"], row["message"], None in row) for row in rows] == [(f"t{t}", f"m{t}", False) for t in reversed(texts)]
+    lines = nub(worker, "results", "list", "--json").split("\n")[:-1]
+    assert [json.loads(line)["message"] for line in lines] == [f"m{text}" for text in reversed(texts)]
+
+
 def test_wide_characters_keep_a_table_straight(make_worker):
     worker = make_worker(lanes=1)
     producer = worker.producer()
