@@ -233,6 +233,7 @@ let package = Package(
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
     .testTarget(name: "NubELFTests", dependencies: ["NubELF"]),
+    .testTarget(name: "NubCommandTests", dependencies: ["nub", "NubStore"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -91,6 +91,27 @@ def test_the_three_forms_of_output_say_the_same(asked):
     assert rows[0]["message"] == ("a long message " * 20)
 
 
+def test_times_are_those_of_the_views_to_the_millisecond(asked):
+    shown = [json.loads(line) for line in nub(asked, "results", "list", "--tenant", "asked", "--json").splitlines()]
+    views = asked.database().execute("SELECT accepted, finished FROM results WHERE tenant = 'asked' ORDER BY seq DESC").fetchall()
+    assert [(row["accepted"], row["finished"]) for row in shown] == views
+    # And mean the same when they are given back.
+    finished = shown[0]["finished"]
+    since = [json.loads(line) for line in nub(asked, "results", "list", "--tenant", "asked", "--json", "--since", finished).splitlines()]
+    until = [json.loads(line) for line in nub(asked, "results", "list", "--tenant", "asked", "--json", "--until", finished).splitlines()]
+    assert since + until == shown and since[-1]["finished"] == finished
+
+
+@pytest.mark.parametrize("command", [("list",), ("export",), ("prune", "--dry-run"), ("retry", "--dry-run")])
+@pytest.mark.parametrize("time", ["2026-11-26T03:17:45Zgarbage", "2026-11-26T25:00:00Z", "2026-11-26T03:61:00Z", "2026-02-30"])
+def test_what_is_no_time_is_refused_by_every_command(asked, command, time):
+    done = subprocess.run(
+        [NUB, "results", *command, "--until", time, "--store", str(asked.store)], capture_output=True, text=True, timeout=60,
+        stdin=subprocess.DEVNULL,
+    )
+    assert (done.returncode, done.stdout) == (64, "") and f"{time} is not a time; use 2026-01-31T12:00:00Z" in done.stderr, done
+
+
 def test_filters_and_cursors_take_a_list_apart_and_together_again(asked):
     one = [json.loads(line) for line in nub(asked, "results", "list", "--tenant", "asked", "--json", "--failed").splitlines()]
     assert [row["status"] for row in one] == ["guest_error"]
