@@ -105,6 +105,12 @@ struct ResultsCommand: ParsableCommand {
     @Option(help: "Order: \(ResultOrder.allCases.map(\.rawValue).joined(separator: ", ")).")
     var sort = ResultOrder.allCases[0].rawValue
 
+    func validate() throws {
+      if ResultOrder(rawValue: sort)?.isRanking == true, page.after != nil {
+        throw ValidationError("--after goes with newest and oldest: a ranking is one page of --limit rows")
+      }
+    }
+
     func run() throws {
       guard let order = ResultOrder(rawValue: sort) else {
         throw ValidationError(

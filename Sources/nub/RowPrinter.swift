@@ -48,6 +48,18 @@ struct PageOptions: ParsableArguments {
   func print<Row: Sendable>(_ page: Page<Row>, with printer: RowPrinter<Row>) throws {
     try printer.print(page.rows, as: format.format, width: format.width)
     if let next = page.next { Output.error("more: --after \(next)") }
+    if let notice = PageOptions.notice(page) { Output.error(notice) }
+  }
+}
+
+extension PageOptions {
+  /// What a ranking is one of, where time did not suffice for all jobs.
+  static func notice<Row: Sendable>(_ page: Page<Row>) -> String? {
+    page.ranksSince.map { since in
+      // --until leaves its own millisecond out.
+      "time was up: these rank the jobs finished since \(TimeText.encode(since)); for those before: "
+        + "--until \(TimeText.encode(since + 1))"
+    }
   }
 }
 

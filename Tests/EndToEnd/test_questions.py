@@ -345,6 +345,19 @@ def test_each_order_is_the_order(asked):
         assert values == sorted(values, reverse=True)
 
 
+@pytest.mark.parametrize("order", ["slowest", "longest-queued"])
+def test_a_ranking_is_one_page(asked, order):
+    done = subprocess.run(
+        [NUB, "results", "list", "--tenant", "asked", "--sort", order, "--limit", "3", "--store", str(asked.store)], capture_output=True,
+        text=True, timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "") and len(done.stdout.splitlines()) == 4
+    done = subprocess.run(
+        [NUB, "results", "list", "--sort", order, "--after", "3", "--store", str(asked.store)], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (64, "") and "a ranking is one page" in done.stderr
+
+
 def test_a_put_of_what_is_not_whole_is_accepted_and_said_to_be_incomplete(make_worker, tmp_path):
     worker = make_worker(lanes=1)
     producer = worker.producer()
