@@ -1,5 +1,3 @@
-internal import Configuration
-internal import Foundation
 internal import Glibc
 
 /// A file of settings: one JSON object, a setting's name for each key.
@@ -7,24 +5,16 @@ struct ConfigurationFile {
   static let maximumBytes = 1 << 20
 
   let path: String
-  let keys: [String]
-  let snapshot: any ConfigSnapshot
+  let members: [(key: String, value: JSONValue)]
 
   init(path: String) throws(SettingError) {
     self.path = path
-    let data = Data(try Self.read(path))
-    do {
-      guard let object = try JSONSerialization.jsonObject(with: data) as? [String: Any] else {
-        throw SettingError(.unreadableFile, "the configuration file \(path) is not a JSON object")
-      }
-      keys = object.keys.sorted()
-      snapshot = try JSONSnapshot(data: data.bytes, providerName: path, parsingOptions: .default)
-    } catch let error as SettingError {
-      throw error
+    let bytes = try Self.read(path)
+    do throws(JSONFault) {
+      members = try JSONReader.members(of: bytes)
     } catch {
-      // Foundation's own words name the line, as "debug description".
-      let reason = (error as NSError).userInfo["NSDebugDescription"] as? String ?? "\(error)"
-      throw SettingError(.unreadableFile, "the configuration file \(path) is not valid: \(reason)")
+      throw SettingError(
+        .unreadableFile, "the configuration file \(path) is not valid: line \(error.line): \(error.reason)")
     }
   }
 

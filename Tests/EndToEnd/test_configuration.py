@@ -85,5 +85,22 @@ def test_an_unknown_key_in_the_file_is_refused_by_name(tmp_path):
     assert f'"lane" in the file {file} is unknown; did you mean lanes?' in done.stderr
 
 
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ('{"insecure": 0.5}', "insecure is 0.5, not true or false"),
+        ('{"lanes": true}', "lanes is true, not a whole number"),
+        ('{"max-store": null}', "max-store is null, not a whole number"),
+        ('{"lanes": 1, "lanes": 2}', 'line 1: "lanes" occurs twice'),
+        ('{"lanes": 1,\n}', "line 2: a key in quotation marks was expected"),
+    ],
+)
+def test_a_file_is_taken_by_its_letter(tmp_path, text, message):
+    file = tmp_path / "worker.json"
+    file.write_text(text)
+    done = nub("worker", "--print-config", "--config", str(file))
+    assert done.returncode == 64 and message in done.stderr and str(file) in done.stderr, done
+
+
 def test_variables_of_tools_and_of_kubernetes_do_not_matter():
     settings(NUB_BIN="x", NUB_LONG_TESTS="1", NUB_CRASHES="3", NUB_WORKER_SERVICE_HOST="10.0.0.1")
