@@ -14,7 +14,7 @@ struct FormatOptions: ParsableArguments {
   @Flag(help: "The same as --output json.")
   var json = false
 
-  @Flag(help: "Tables on a terminal: whole ids, hashes and messages, however long the lines become.")
+  @Flag(help: "Tables: whole ids, hashes and messages, however long the lines become.")
   var wide = false
 
   var format: Format { json ? .json : output }
@@ -46,7 +46,7 @@ struct PageOptions: ParsableArguments {
   }
 
   func print<Row: Sendable>(_ page: Page<Row>, with printer: RowPrinter<Row>) throws {
-    try printer.print(page.rows, as: format.format, width: format.width)
+    try printer.print(page.rows, as: format.format, width: format.width, isWhole: format.wide)
     if let next = page.next { Output.error("more: --after \(next)") }
     if let notice = PageOptions.notice(page) { Output.error(notice) }
   }
@@ -81,9 +81,12 @@ struct RowPrinter<Row> {
 
   var columns: [Column]
 
-  /// - Parameter width: what a table's lines should fit in; nil for whole texts.
+  /// - Parameters:
+  ///   - width: what a table's lines should fit in; nil for any length.
+  ///   - isWhole: whether a table shows even those texts whole that it usually cuts.
   func print(
-    _ rows: [Row], as format: FormatOptions.Format, header: Bool = true, width: Int? = nil
+    _ rows: [Row], as format: FormatOptions.Format, header: Bool = true, width: Int? = nil,
+    isWhole: Bool = false
   ) throws {
     switch format {
     case .json: for row in rows { try Output.line(try jsonLine(object(row))) }
@@ -92,7 +95,7 @@ struct RowPrinter<Row> {
       for row in rows {
         try Output.line(columns.map { RowPrinter.quoted($0.text(row)) }.joined(separator: ","))
       }
-    case .table: try table(rows, header: header, width: width)
+    case .table: try table(rows, header: header, width: width, isWhole: isWhole)
     }
   }
 
@@ -107,9 +110,9 @@ struct RowPrinter<Row> {
     return object
   }
 
-  private func table(_ rows: [Row], header: Bool, width: Int?) throws {
+  private func table(_ rows: [Row], header: Bool, width: Int?, isWhole: Bool) throws {
     let shown = columns.filter { !$0.isForPrograms }
-    let cells = rows.map { row in shown.map { RowPrinter.cell($0.text(row), isCut: $0.isCut) } }
+    let cells = rows.map { row in shown.map { RowPrinter.cell($0.text(row), isCut: $0.isCut && !isWhole) } }
     var widths = shown.indices.map { index in
       max(header ? shown[index].title.count : 0, cells.map { TerminalText.columns($0[index]) }.max() ?? 0)
     }

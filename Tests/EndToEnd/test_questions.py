@@ -145,6 +145,10 @@ def test_a_table_fits_a_terminal_and_shows_the_beginnings(asked, columns):
     assert any("0x" + id.hex()[:10] in line for line in lines)
     wide, _ = on_a_terminal(asked, columns, "caps", "list", "--tenant", "asked", "--wide")
     assert any(line.startswith(leaf.hex()) for line in wide), wide
+    wide, _ = on_a_terminal(asked, columns, "results", "list", "--tenant", "asked", "--wide")
+    piped = nub(asked, "results", "list", "--tenant", "asked", "--wide").splitlines()
+    for lines in (wide, piped):
+        assert any("0x" + id.hex() in line and ("a long message " * 20).rstrip() in line for line in lines), lines
     # Programs get everything, whatever the terminal.
     lines, _ = on_a_terminal(asked, 40, "caps", "list", "--tenant", "asked", "--json")
     assert {json.loads(line)["hash"] for line in lines} == {leaf.hex(), node.hex()}
