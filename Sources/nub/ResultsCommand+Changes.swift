@@ -53,12 +53,21 @@ extension ResultsCommand {
       let maintenance = try store.openForChanges()
       let (retried, without) =
         if let id {
-          try maintenance.retry(jobID: JobIDText.decode(id), tenant: filter.tenant, dryRun: dryRun)
+          try maintenance.retry(jobID: try failedJob(id), tenant: filter.tenant, dryRun: dryRun)
         } else {
           try maintenance.retry(try filter.make(), dryRun: dryRun)
         }
       try Output.line(
         "\(retried) \(dryRun ? "would be " : "")queued again; \(without) have no request that was kept")
+      if id != nil, retried == 0 { throw ExitCode(1) }
+    }
+
+    private func failedJob(_ text: String) throws -> [UInt8] {
+      let jobs = try store.open().jobs(named: text, tenant: filter.tenant)
+      guard let failed = jobs.first(where: { $0.row.status != 0 }) else {
+        throw CommandFailure("job \(text) has succeeded; only failed jobs are run again")
+      }
+      return failed.row.jobID
     }
   }
 
@@ -78,8 +87,11 @@ extension ResultsCommand {
     var dryRun = false
 
     func run() throws {
-      let count = try store.openForChanges().forget(
-        jobID: JobIDText.decode(id), tenant: tenant, dryRun: dryRun)
+      let maintenance = try store.openForChanges()
+      var count = 0
+      for id in JobIDText.readings(id) where count == 0 {
+        count = try maintenance.forget(jobID: id, tenant: tenant, dryRun: dryRun)
+      }
       try Output.line(dryRun ? "\(count) would be forgotten" : "\(count) forgotten")
       if count == 0 { throw ExitCode(1) }
     }

@@ -141,9 +141,7 @@ struct ResultsCommand: ParsableCommand {
     var body = false
 
     func run() throws {
-      let details = try store.open().result(jobID: JobIDText.decode(id), tenant: tenant)
-      guard !details.isEmpty else { throw CommandFailure("there is no finished job \(id)") }
-      for detail in details {
+      for detail in try store.open().jobs(named: id, tenant: tenant) {
         if body {
           try Output.write(detail.result ?? [])
         } else if json {

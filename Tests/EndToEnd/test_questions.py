@@ -17,6 +17,7 @@ import pytest
 
 import ssz
 import wire
+from watch import settles
 
 NUB = os.environ.get("NUB_BIN", "nub")
 
@@ -206,6 +207,51 @@ def test_dry_runs_say_what_would_go_and_remove_nothing(make_worker):
     assert producer.missing([leaf[1], node[1]]) == [leaf[1], node[1]]
     again = producer.call(wire.ECHO, b"x", id=b"dry-0")
     assert (again.status, again.duplicate) == (wire.OK, False), "an id whose result is gone is new again"
+
+
+def test_an_id_as_the_views_print_it_is_found(asked):
+    id = asked.asked[0]
+    ((job, job_hex),) = asked.database().execute("SELECT job, job_hex FROM results WHERE tenant = 'asked' AND status_code = 3").fetchall()
+    assert job == job_hex == id.hex()
+    text_hex = b"asked-3".hex()
+    for name, shown in ((job, "0x" + job), ("0x" + job, "0x" + job), (text_hex, "asked-3"), ("asked-3", "asked-3")):
+        assert json.loads(nub(asked, "results", "show", name, "--json"))["job"] == shown
+        assert nub(asked, "results", "forget", name, "--dry-run") == "1 would be forgotten\n"
+    assert nub(asked, "results", "retry", job, "--dry-run").startswith("1 would be queued again")
+    # A text is first of all what it says, whatever it may be besides.
+    producer = asked.producer()
+    assert producer.call(wire.ECHO, b"x", id=text_hex.encode(), options={"tenant": "hexed"}).status == wire.OK
+    assert json.loads(nub(asked, "results", "show", text_hex, "--json"))["job"] == text_hex
+
+
+def complaint(worker, *arguments: str) -> str:
+    done = subprocess.run(
+        [NUB, *arguments, "--store", str(worker.store)], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL
+    )
+    assert done.returncode == 1, done
+    return done.stdout + done.stderr
+
+
+def test_a_retry_of_one_job_says_why_it_is_none(make_worker):
+    worker = make_worker(lanes=1)
+    producer = worker.producer()
+    assert producer.call(wire.ECHO, b"x", id=b"fine").status == wire.OK
+    assert producer.ask(wire.call(wire.FAIL, wire.u32(9) + b"no", id=b"failed")).status == wire.GUEST_ERROR
+    for dry in ([], ["--dry-run"]):
+        assert "there is no finished job nope\n" in complaint(worker, "results", "retry", "nope", *dry)
+        assert "there is no finished job failed\n" in complaint(worker, "results", "retry", "failed", "--tenant", "other", *dry)
+        assert "job fine has succeeded; only failed jobs are run again" in complaint(worker, "results", "retry", "fine", *dry)
+    worker.terminate()
+    worker.wait()
+    assert nub(worker, "results", "retry", "failed") == "1 queued again; 0 have no request that was kept\n"
+    for command in ("show", "retry"):
+        assert "there is no finished job failed: it is queued to run again" in complaint(worker, "results", command, "failed")
+        assert "there is no finished job faile\u0301\n" in complaint(worker, "results", command, "faile\u0301")
+    worker.start()
+    database = worker.database()
+    settles(lambda: 1 - database.execute("SELECT count(*) FROM results WHERE job = 'failed'").fetchone()[0], 0)
+    database.close()
+    assert json.loads(nub(worker, "results", "show", "failed", "--json"))["status"] == "guest_error"
 
 
 def test_a_reader_that_stays_neither_blocks_nor_breaks_the_worker(make_worker):
