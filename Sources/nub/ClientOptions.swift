@@ -43,7 +43,7 @@ struct ClientOptions: ParsableArguments {
     } catch let error as SecurityError {
       throw CommandFailure(error.message)
     } catch let error as WorkerError {
-      throw CommandFailure(error.message)
+      throw ValidationError(error.message)
     } catch let error as ClientError {
       throw CommandFailure("\(error)")
     }
@@ -54,7 +54,7 @@ struct ClientOptions: ParsableArguments {
     let server = curveServer ?? Environment.value("NUB_CURVE_SERVER")
     guard secret != nil || server != nil else { return nil }
     guard let secret, let server else {
-      throw CommandFailure(
+      throw ValidationError(
         secret == nil
           ? "--curve-server needs --curve-secret, this producer's own key (nub keygen)"
           : "--curve-secret needs --curve-server, the public key of the worker")

@@ -37,6 +37,11 @@ struct ResultsCommand: ParsableCommand {
     @Option(help: "Finished before: the same forms.")
     var until: String?
 
+    func validate() throws {
+      try Names.check(state, in: Names.states, of: "--state")
+      try Names.check(verb, in: Names.verbs, of: "--verb")
+    }
+
     func make() throws -> ResultFilter {
       var filter = ResultFilter()
       filter.tenant = tenant

@@ -44,6 +44,14 @@ enum JobIDText {
   }
 }
 
+extension Names {
+  /// Refuses what is neither one of the words nor one of their numbers.
+  static func check(_ word: String?, in list: [(Int64, String)], of option: String) throws {
+    guard let word, !list.contains(where: { $0.1 == word || String($0.0) == word }) else { return }
+    throw ValidationError("\(option) is \(word); one of \(list.map(\.1).joined(separator: ", "))")
+  }
+}
+
 /// Times as people write them.
 enum TimeText {
   /// ISO 8601 in UTC with milliseconds.

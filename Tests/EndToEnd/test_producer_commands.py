@@ -81,11 +81,19 @@ def test_a_worker_that_is_not_there(command):
     assert "nub worker --serve" in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("command", [("ping",), ("call", "1"), ("put", "/etc/hostname")])
+@pytest.mark.parametrize("endpoint", ["nowhere", "udp://127.0.0.1:1", "tcp://127.0.0.1:99999"])
+def test_an_endpoint_that_is_none_is_a_wrong_command_line(command, endpoint):
+    done = nub(*command, "--endpoint", endpoint)
+    assert (done.returncode, done.stdout) == (64, "") and endpoint in done.stderr, done
+
+
 def test_keys_that_make_no_sense_are_refused_by_name(guarded, tmp_path):
     endpoint, keys = guarded
     secret = ["--curve-secret", str(keys / "acme.secret")]
-    assert "--curve-server" in nub("ping", *secret).stderr
-    assert "--curve-secret" in nub("ping", "--curve-server", str(keys / "server.pub")).stderr
+    for flags, other in ((secret, "--curve-server"), (["--curve-server", str(keys / "server.pub")], "--curve-secret")):
+        done = nub("ping", *flags)
+        assert done.returncode == 64 and other in done.stderr, done
     assert "cannot open" in nub("ping", "--curve-secret", str(tmp_path / "none"), "--curve-server", str(keys / "server.pub")).stderr
     loose = tmp_path / "loose.secret"
     loose.write_text((keys / "acme.secret").read_text())

@@ -373,7 +373,8 @@ def test_each_filter_keeps_its_rows(asked, filters, count):
 
 @pytest.mark.parametrize(
     "filters, word",
-    [(["--status", "fine"], "guest_error"), (["--state", "gone"], "no such state"), (["--verb", "dance"], "no such verb"),
+    [(["--status", "fine"], "guest_error"), (["--state", "gone"], "quarantined"), (["--state", "9"], "quarantined"),
+     (["--verb", "dance"], "find_missing"), (["--verb", ""], "find_missing"),
      (["--since", "soon"], "not a time"), (["--sort", "best"], "slowest"), (["--limit", "0"], "10000"), (["--after", "-3"], "cursor")],
 )
 def test_a_filter_that_means_nothing_is_said(asked, filters, word):
@@ -381,7 +382,16 @@ def test_a_filter_that_means_nothing_is_said(asked, filters, word):
         [NUB, "results", "list", *filters, "--store", str(asked.store)], capture_output=True, text=True, timeout=60,
         stdin=subprocess.DEVNULL,
     )
-    assert done.returncode in (1, 64) and word in done.stderr and done.stdout == "", done
+    assert done.returncode == 64 and filters[0] in done.stderr and word in done.stderr and done.stdout == "", done
+
+
+@pytest.mark.parametrize("option, value", [("--kind", "foo"), ("--unused-since", "soon"), ("--limit", "x"), ("--after", "y")])
+def test_a_filter_of_caps_that_means_nothing_is_a_wrong_command_line(asked, option, value):
+    done = subprocess.run(
+        [NUB, "caps", "list", option, value, "--store", str(asked.store)], capture_output=True, text=True, timeout=60,
+        stdin=subprocess.DEVNULL,
+    )
+    assert (done.returncode, done.stdout) == (64, "") and option in done.stderr, done
 
 
 def test_each_order_is_the_order(asked):
