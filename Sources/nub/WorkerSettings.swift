@@ -3,6 +3,7 @@ import Foundation
 import Logging
 import NubConfiguration
 import NubLifecycle
+import NubMachine
 import NubWorker
 
 /// What `nub worker` can be told. A new option is a line in the table, and where nothing else fits, a property.
@@ -91,8 +92,10 @@ struct WorkerSettings: Configurable {
       "guest", \.worker.guestPath, completion: .file, default: "nub's",
       "A guest image of your own (see `nub guest build`)."),
     .integer(
-      "guest-heap", \.worker.guestHeapBytes, 2 << 20...1 << 40, value: "bytes",
-      "Bytes of guest heap, a multiple of 2 MiB."),
+      "guest-heap", \.worker.guestHeapBytes,
+      Int(SandboxConfiguration.heapSizes.lowerBound)...Int(SandboxConfiguration.heapSizes.upperBound),
+      step: Int(SandboxConfiguration.heapGranule), value: "bytes",
+      "Bytes of guest heap: a multiple of 2 MiB, at most 16 GiB."),
     .integer(
       "max-run", \.worker.maximumRunMilliseconds, 1...86_400_000, value: "milliseconds",
       "The longest that a job may run, whatever it asks for."),

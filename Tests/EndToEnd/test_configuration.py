@@ -85,6 +85,14 @@ def test_an_unknown_key_in_the_file_is_refused_by_name(tmp_path):
     assert f'"lane" in the file {file} is unknown; did you mean lanes?' in done.stderr
 
 
+@pytest.mark.parametrize("bytes", ["1099511627776", "17179869185", "17181966336", "3000000", "1048576", "0"])
+def test_the_guests_heap_is_what_a_sandbox_can_have(bytes):
+    done = nub("worker", "--print-config", "--guest-heap", bytes)
+    assert done.returncode == 64
+    assert f"guest-heap is {bytes}; 2097152 to 17179869184 in steps of 2097152 is allowed" in done.stderr
+    assert settings("--guest-heap", "17179869184")["guest-heap"]["value"] == 16 << 30
+
+
 @pytest.mark.parametrize(
     "text, message",
     [

@@ -175,7 +175,7 @@ def test_each_cause_has_its_exit_status(scratch, tmp_path):
             (USAGE, ["worker", *store, *door, "--http", "0.0.0.0:0"], "--http-insecure"),
             (USAGE, ["worker", *store, *door, "--max-memory", "1"], "67108864"),
             (USAGE, ["worker", *store, *door, "--guest", "/etc/passwd"], "guest image"),
-            (USAGE, ["worker", *store, *door, "--guest-heap", "3000000"], "2 MiB"),
+            (USAGE, ["worker", *store, *door, "--guest-heap", "3000000"], "2097152"),
             (USAGE, ["worker", *store, *door, "--user", "no-such-user"], "no-such-user"),
             (UNREACHABLE, ["worker", *store, "--serve", f"tcp://127.0.0.1:{port}"], f"{port}): Address already in use"),
             (UNREACHABLE, ["worker", *store, "--serve", f"tcp://127.0.0.1:{port}"], "ss -ltnp"),
