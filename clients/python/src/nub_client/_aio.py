@@ -10,8 +10,9 @@ from typing import Any, Iterable, Literal, Sequence, Unpack, overload
 import zmq
 import zmq.asyncio
 
+from ._arguments import cap_hash, cap_hashes, job_id, list_of_octets, octets, seconds
 from ._cap import data_cap, data_hash
-from ._errors import HashMismatch, NubError, ProtocolError, RequestTimeout
+from ._errors import Conflict, HashMismatch, NubError, ProtocolError, RequestTimeout
 from ._protocol import (
     HASHES_PER_QUESTION,
     CallOptions,
@@ -23,10 +24,19 @@ from ._protocol import (
     Result,
     RetryPolicy,
     configure,
+    connect,
     job_frames,
     parse_reply,
     split_hashes,
 )
+
+
+class _UnderWay:
+    """A message under way, and those who wait for its reply."""
+
+    def __init__(self, frames: list[bytes]):
+        self.frames = frames
+        self.inboxes: list[asyncio.Queue[Reply]] = []
 
 
 class AsyncClient:
@@ -49,7 +59,7 @@ class AsyncClient:
         self._endpoints = [endpoint] if isinstance(endpoint, str) else list(endpoint)
         self._curve = curve
         self._window = asyncio.Semaphore(window)
-        self._replies: dict[bytes, asyncio.Queue[Reply]] = {}
+        self._under_way: dict[bytes, _UnderWay] = {}
         self._context: zmq.asyncio.Context | None = None
         self._socket: zmq.asyncio.Socket | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -65,9 +75,14 @@ class AsyncClient:
         if self._socket is None:
             self._context = zmq.asyncio.Context()
             self._socket = self._context.socket(zmq.DEALER)
-            configure(self._socket, self._curve)
-            for endpoint in self._endpoints:
-                self._socket.connect(endpoint)
+            try:
+                configure(self._socket, self._curve)
+                connect(self._socket, self._endpoints)
+            except BaseException:
+                self._socket.close(0)
+                self._context.term()
+                self._socket = self._context = None
+                raise
             self._reader = asyncio.get_running_loop().create_task(self._read(self._socket))
         return self._socket
 
@@ -133,7 +148,7 @@ class AsyncClient:
 
     async def put_many(self, contents: Iterable[bytes], *, timeout: float | None = None) -> list[PutResult]:
         """Files many Data caps: one question, then the missing ones."""
-        contents = list(contents)
+        contents = list_of_octets(contents, "contents")
         hashes = [data_hash(content) for content in contents]
         missing = set(await self.find_missing(dict.fromkeys(hashes), timeout=timeout))
         uploads = {hash: content for hash, content in zip(hashes, contents) if hash in missing}
@@ -151,11 +166,12 @@ class AsyncClient:
 
     async def put_form(self, form: bytes, hash: bytes = b"", *, timeout: float | None = None) -> bytes:
         """Files a cap of any kind, given in wire form; returns its hash."""
-        return (await self._ask("put_cap", hash, form, timeout=timeout)).body
+        hash = cap_hash(hash) if hash else b""
+        return (await self._ask("put_cap", hash, octets(form, "form"), timeout=timeout)).body
 
     async def find_missing(self, hashes: Iterable[bytes], *, timeout: float | None = None) -> list[bytes]:
         """Those of `hashes` that the worker does not have, in that order."""
-        hashes = list(hashes)
+        hashes = cap_hashes(hashes, "hashes")
         missing: list[bytes] = []
         for start in range(0, len(hashes), HASHES_PER_QUESTION):
             body = b"".join(hashes[start : start + HASHES_PER_QUESTION])
@@ -164,15 +180,15 @@ class AsyncClient:
 
     async def get_cap(self, hash: bytes, *, timeout: float | None = None) -> bytes:
         """A cap's wire form."""
-        return (await self._ask("get_cap", hash, timeout=timeout)).body
+        return (await self._ask("get_cap", cap_hash(hash), timeout=timeout)).body
 
     async def result(self, id: bytes, *, timeout: float | None = None) -> Result:
         """The recorded result of a call by its id; raises what the call raised, NotFound if there is none."""
-        return await self._ask("get_result", b"", id, timeout=timeout)
+        return await self._ask("get_result", b"", job_id(id), timeout=timeout)
 
     async def cancel(self, id: bytes, *, timeout: float | None = None) -> None:
         """Cancels a call that waits or runs."""
-        await self._ask("cancel", b"", id, timeout=timeout)
+        await self._ask("cancel", b"", job_id(id), timeout=timeout)
 
     # The way of requests
 
@@ -180,15 +196,22 @@ class AsyncClient:
         return (await self._request(job_frames(verb, operand, body, None, self.tenant), timeout)).result()
 
     async def _request(self, frames: list[bytes], timeout: float | None) -> Reply:
-        timeout = self.timeout if timeout is None else timeout
-        if frames[2] in self._replies:
-            raise ValueError("a request with this job id is under way")
+        timeout = seconds(self.timeout if timeout is None else timeout, "timeout")
+        message = self._under_way.setdefault(frames[2], _UnderWay(frames))
+        if message.frames != frames:
+            # Sent as well, its reply could not be told from the other's.
+            why = b"this client has a job with that id and other content under way"
+            raise Conflict(12, why, frames[2], {})
+        joins = bool(message.inboxes)
         inbox: asyncio.Queue[Reply] = asyncio.Queue()
-        self._replies[frames[2]] = inbox
+        message.inboxes.append(inbox)
         try:
             async with self._window:
                 socket = self._open()
                 pending = Pending(frames, time.monotonic(), timeout, self.retry)
+                if joins:
+                    # The reply is on its way to all; sent a second time, its second answer would come when nobody waits.
+                    pending.next_send += self.retry.pause(1)
                 while True:
                     now = time.monotonic()
                     if now >= pending.deadline:
@@ -207,7 +230,9 @@ class AsyncClient:
                     if pending.take(reply, time.monotonic()):
                         return reply
         finally:
-            del self._replies[frames[2]]
+            message.inboxes.remove(inbox)
+            if not message.inboxes:
+                del self._under_way[frames[2]]
 
     async def _read(self, socket: zmq.asyncio.Socket) -> None:
         while True:
@@ -216,6 +241,7 @@ class AsyncClient:
                 reply = parse_reply(frames)
             except ProtocolError:
                 continue  # Nobody to give it to; the job is asked for again.
-            inbox = self._replies.get(reply.id)
-            if inbox is not None:  # Otherwise a second answer to something sent twice.
-                inbox.put_nowait(reply)
+            message = self._under_way.get(reply.id)
+            if message is not None:  # Otherwise a second answer to something sent twice.
+                for inbox in message.inboxes:
+                    inbox.put_nowait(reply)
