@@ -183,8 +183,14 @@ struct ResultsCommand: ParsableCommand {
     @Flag(help: "One JSON object.")
     var json = false
 
-    @Option(help: "Show the throughput of this many minutes.")
+    @Option(parsing: .unconditional, help: "Show the throughput of this many minutes.")
     var minutes = 5
+
+    func validate() throws {
+      guard (1...10_000).contains(minutes) else {
+        throw ValidationError("--minutes is \(minutes); 1 to 10000")
+      }
+    }
 
     func run() throws {
       let queries = try store.open()
@@ -206,7 +212,7 @@ struct ResultsCommand: ParsableCommand {
       try Output.line(
         "file         \(statistics.fileBytes) bytes, \(statistics.freeBytes) free, log \(statistics.logBytes)"
       )
-      let throughput = try queries.throughput(minutes: max(1, min(minutes, 10_000)))
+      let throughput = try queries.throughput(minutes: minutes)
       guard !throughput.isEmpty else { return }
       try Output.line("")
       try RowPrinter<ThroughputRow>(columns: [

@@ -27,10 +27,10 @@ struct FormatOptions: ParsableArguments {
 struct PageOptions: ParsableArguments {
   @OptionGroup var format: FormatOptions
 
-  @Option(help: "Rows, at most 10000.")
+  @Option(parsing: .unconditional, help: "Rows, at most 10000.")
   var limit = 50
 
-  @Option(help: "Go on from the cursor that an earlier page ended with.")
+  @Option(parsing: .unconditional, help: "Go on from the cursor that an earlier page ended with.")
   var after: String?
 
   func validate() throws {

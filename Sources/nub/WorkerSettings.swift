@@ -190,19 +190,29 @@ struct WorkerSettings: Configurable {
         "--broker and --service go together: \(brokers.count) and \(services.count) were given")
     }
     var doors: [WorkerConfiguration.Door] = []
-    for endpoint in serve { doors.append(.direct(try Endpoint(parsing: endpoint, default: .bind))) }
+    for endpoint in serve { doors.append(.direct(try Endpoint(outside: endpoint, default: .bind))) }
     for (job, reply) in zip(jobs, replies) {
       doors.append(
         .pipeline(
-          jobs: try Endpoint(parsing: job, default: .bind),
-          replies: try Endpoint(parsing: reply, default: .bind)))
+          jobs: try Endpoint(outside: job, default: .bind),
+          replies: try Endpoint(outside: reply, default: .bind)))
     }
     for (broker, service) in zip(brokers, services) {
       doors.append(
         .fleet(
-          broker: try Endpoint(parsing: broker, default: .connect), service: service, slots: fleetSlots))
+          broker: try Endpoint(outside: broker, default: .connect), service: service, slots: fleetSlots))
     }
-    return doors.isEmpty ? [.direct(try Endpoint(parsing: endpoint, default: .bind))] : doors
+    return doors.isEmpty ? [.direct(try Endpoint(outside: endpoint, default: .bind))] : doors
+  }
+}
+
+extension Endpoint {
+  /// For a process by itself: an address inside of it is none.
+  init(outside text: String, default attachment: Attachment) throws {
+    try self.init(parsing: text, default: attachment)
+    guard !address.hasPrefix("inproc:") else {
+      throw SettingConflict("\(text) is inside this process alone: expected tcp://HOST:PORT or ipc://PATH")
+    }
   }
 }
 

@@ -375,7 +375,7 @@ def test_each_filter_keeps_its_rows(asked, filters, count):
     "filters, word",
     [(["--status", "fine"], "guest_error"), (["--state", "gone"], "quarantined"), (["--state", "9"], "quarantined"),
      (["--verb", "dance"], "find_missing"), (["--verb", ""], "find_missing"),
-     (["--since", "soon"], "not a time"), (["--sort", "best"], "slowest"), (["--limit", "0"], "10000"), (["--after", "-3"], "cursor")],
+     (["--since", "soon"], "not a time"), (["--sort", "best"], "slowest"), (["--limit", "0"], "10000"), (["--after", "-3"], "-3 is not a cursor")],
 )
 def test_a_filter_that_means_nothing_is_said(asked, filters, word):
     done = subprocess.run(
