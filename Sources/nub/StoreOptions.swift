@@ -10,6 +10,14 @@ struct StoreArguments: ParsableArguments {
 
   var path: String { store ?? Environment.store ?? "nub.db" }
 
+  func validate() throws {
+    do throws(StoreError) {
+      try SQLiteStore.check(path: path)
+    } catch {
+      throw ValidationError("--store: \(error.message)")
+    }
+  }
+
   func open() throws -> SQLiteQueries {
     guard FileManager.default.fileExists(atPath: path) else {
       throw CommandFailure("there is no store at \(path); name one with --store or NUB_STORE")

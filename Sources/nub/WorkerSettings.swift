@@ -4,6 +4,7 @@ import Logging
 import NubConfiguration
 import NubLifecycle
 import NubMachine
+import NubStore
 import NubWorker
 
 /// What `nub worker` can be told. A new option is a line in the table, and where nothing else fits, a property.
@@ -135,6 +136,11 @@ struct WorkerSettings: Configurable {
     var configuration = worker
     configuration.doors = try makeDoors()
     try ProcessSettings.check(maximumMemory: configuration.maximumMemory ?? 0)
+    do throws(StoreError) {
+      try SQLiteStore.check(path: configuration.storePath)
+    } catch {
+      throw SettingConflict("--store: \(error.message)")
+    }
     if let curveSecret {
       configuration.curve = CurveConfiguration(
         secretKeyPath: curveSecret, authorizedKeysPath: authorizedKeys, serverKey: curveServer)

@@ -15,6 +15,7 @@ public final class SQLiteQueries: StoreQueries {
   public init(
     path: String, options: StoreOptions = StoreOptions(), timeLimit limit: Duration? = nil
   ) throws(StoreError) {
+    try StoreFile.check(path: path)
     let path = StoreFile.resolved(path)
     self.path = path
     let timeLimit = limit.map { QueryTimeLimit($0) }
