@@ -74,13 +74,14 @@ struct OptionsScanner {
     case Key.priority:
       try once(key)
       guard let value = try integer(), value <= 9 else {
-        throw Malformed(message: "options: priority is a number from 0 to 9")
+        throw Malformed(message: "options: priority is a whole number from 0 to 9, one digit")
       }
       priority = UInt8(value)
     case Key.expires:
       try once(key)
       guard let value = try integer() else {
-        throw Malformed(message: "options: expires_at_ms is a Unix time in milliseconds")
+        throw Malformed(
+          message: "options: expires_at_ms is a Unix time in milliseconds, a whole number in digits alone")
       }
       expiresAtMilliseconds = value
     default: try value(depth: 1)

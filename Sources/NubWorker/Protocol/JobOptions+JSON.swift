@@ -28,17 +28,21 @@ extension JobOptions {
     case .deadline:
       deadlineMilliseconds = UInt32(
         clamping: try scanner.unsignedInteger(in: bytes) {
-          "deadline_ms is a number of milliseconds, not negative"
+          "deadline_ms is a whole number of milliseconds, in digits alone"
         })
     case .expiresAt:
       expiresAtMilliseconds = try scanner.unsignedInteger(in: bytes) {
-        "expires_at_ms is a Unix time in milliseconds"
+        "expires_at_ms is a Unix time in milliseconds, a whole number in digits alone"
       }
     case .tenant:
       tenant = try scanner.shortString(in: bytes) { "tenant is a string of at most 64 bytes" }
     case .priority:
-      let value = try scanner.unsignedInteger(in: bytes) { "priority is a number from 0 to 9" }
-      guard value <= 9 else { throw OptionsError("options: priority is a number from 0 to 9") }
+      let value = try scanner.unsignedInteger(in: bytes) {
+        "priority is a whole number from 0 to 9, one digit"
+      }
+      guard value <= 9 else {
+        throw OptionsError("options: priority is a whole number from 0 to 9, one digit")
+      }
       priority = UInt8(value)
     case .fresh:
       fresh = try scanner.boolean(in: bytes) { "fresh is true or false" }
