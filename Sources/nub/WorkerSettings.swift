@@ -50,7 +50,7 @@ struct WorkerSettings: Configurable {
     .integer("fleet-slots", \.fleetSlots, 1...4_096, "Jobs in flight towards each broker."),
     .integer(
       "fleet-heartbeat", \.worker.fleetHeartbeatMilliseconds, 1...3_600_000, value: "milliseconds",
-      default: "2500", "Between heartbeats to and from brokers."),
+      "Between heartbeats to and from brokers."),
     .text("endpoint", \.endpoint, "The direct door where no door is named; clients use it, too."),
     .text(
       "curve-secret", \.curveSecret, value: "file", completion: .file,

@@ -31,6 +31,7 @@ def test_each_value_says_where_it_came_from(tmp_path):
     assert found["store"] == {"value": "/tmp/x.db", "source": "environment NUB_STORE"}
     assert found["serve"] == {"value": ["ipc:///tmp/a"], "source": f'file {file}, "serve"'}
     assert found["durability"] == {"value": "full", "source": "default"}
+    assert found["fleet-heartbeat"] == {"value": 2500, "source": "default"}
     assert settings(NUB_CONFIG=str(file))["lanes"]["value"] == 3
 
 

@@ -169,10 +169,29 @@ def test_a_cap_is_shown_with_what_it_refers_to_and_what_of_that_is_missing(asked
     shown = nub(asked, "caps", "show", node.hex())
     assert f"refers to   {leaf.hex()}\n" in shown and f"refers to   {absent.hex()}  MISSING" in shown
     detail = json.loads(nub(asked, "caps", "show", leaf.hex(), "--json"))
-    assert detail["referredBy"] == 1 and detail["tenants"] == ["asked"]
+    assert detail["referred_by"] == 1 and detail["tenants"] == ["asked"]
+    detail = json.loads(nub(asked, "caps", "show", node.hex(), "--json"))
+    assert detail["row"]["incomplete"] is True
+    assert {one["hash"]: one["present"] for one in detail["references"]} == {leaf.hex(): True, absent.hex(): False}
     assert "no cap" in subprocess.run(
         [NUB, "caps", "show", absent.hex(), "--store", str(asked.store)], capture_output=True, text=True, timeout=60
     ).stderr
+
+
+def test_every_json_has_names_of_one_style(asked):
+    id, leaf, node, _ = asked.asked
+    statistics = json.loads(nub(asked, "results", "stats", "--json"))
+    assert statistics["jobs_by_status"]["guest_error"] >= 1 and statistics["live_workers"]
+    commands = [("results", "stats"), ("results", "list"), ("results", "show", "0x" + id.hex()), ("caps", "list"), ("caps", "show", node.hex())]
+
+    def names(value) -> set[str]:
+        if isinstance(value, dict):
+            return set(value).union(*map(names, value.values()))
+        return set().union(*map(names, value)) if isinstance(value, list) else set()
+
+    for command in commands:
+        for line in nub(asked, *command, "--json").splitlines():
+            assert not [name for name in names(json.loads(line)) if name != name.lower()], (command, line)
 
 
 def test_dry_runs_say_what_would_go_and_remove_nothing(make_worker):
