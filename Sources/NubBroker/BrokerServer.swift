@@ -55,6 +55,8 @@ public struct BrokerServer: ~Copyable {
   private let stopper: Stopper
   private let options: Options
   private let logger: Logger
+  /// How many lost workers the log knows of.
+  private var lostSeen: UInt64 = 0
   private let heartbeat: UInt64
   private var reopened: UInt64 = 0
 
@@ -128,6 +130,7 @@ public struct BrokerServer: ~Copyable {
     while true {
       let now = Self.now
       broker.tick(at: now)
+      noteLostWorkers()
       if now.monotonic >= nextReport {
         var snapshot = broker.snapshot(at: now, isDraining: drained != nil)
         snapshot.reopened = reopened
@@ -166,6 +169,18 @@ public struct BrokerServer: ~Copyable {
     broker.disconnectWorkers()
     try flush()
     logger.info("stopped", metadata: ["state": "\(broker.statistics(at: Self.now))"])
+  }
+
+  /// One line for all slots that fell silent since the last look: a worker that dies takes all of its own with it.
+  private mutating func noteLostWorkers() {
+    let lost = broker.counters.workersLost
+    guard lost > lostSeen else { return }
+    logger.warning(
+      "workers fell silent; what they had goes to others",
+      metadata: [
+        "slots": "\(lost - lostSeen)", "left": "\(broker.workers.count)", "waiting": "\(broker.waiting)",
+      ])
+    lostSeen = lost
   }
 
   /// Milliseconds between looks at the memory.

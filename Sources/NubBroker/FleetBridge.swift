@@ -114,6 +114,9 @@ public final class FleetBridge: Sendable {
     private let logger: Logger
     private var refused: UInt64 = 0
     private var isDraining = false
+    /// What the log knows of lost conversations, and when it may be told of more.
+    private var lostSeen: UInt64 = 0
+    private var nextNote: UInt64 = 0
 
     init(slots: FleetSlots, door: consuming Socket, bridge: FleetBridge, options: Options, logger: Logger) {
       self.slots = slots
@@ -198,7 +201,19 @@ public final class FleetBridge: Sendable {
 
     private func publish() {
       let current = Statistics(slots: slots.counters, busy: slots.busy, refused: refused)
+      noteLostBroker(current.slots.reconnects)
       bridge.shared.withLock { $0 = current }
+    }
+
+    /// One line a second at most: all slots lose their broker at about the same time, and try again for as long as it is away.
+    private func noteLostBroker(_ reconnects: UInt64) {
+      let now = Self.now
+      guard reconnects > lostSeen, now >= nextNote else { return }
+      logger.warning(
+        "the broker fell silent or was changed; registering again",
+        metadata: ["endpoint": "\(options.slots.endpoint)", "slots": "\(reconnects - lostSeen)"])
+      lostSeen = reconnects
+      nextNote = now + 1_000
     }
 
     private static var now: UInt64 {

@@ -40,10 +40,12 @@ public struct ELFFile: Sendable {
     public var name: String
     public var address: UInt64
     public var size: UInt64
-    /// ELF64_ST_TYPE: 1 object, 2 function.
+    /// ELF64_ST_TYPE: 1 object, 2 function (System V ABI, chapter 4, symbol table).
     public var type: UInt8
     public var isGlobal: Bool
     public var isDefined: Bool
+
+    public static let function: UInt8 = 2
   }
 
   public let bytes: [UInt8]

@@ -75,6 +75,12 @@ struct FunctionTableSource {
     for symbol in try symbols(of: object) {
       // Local symbols with such names are pieces that the compiler split off.
       guard symbol.isDefined, symbol.isGlobal, symbol.name.hasPrefix("nub_fn_") else { continue }
+      guard symbol.type == ELFFile.Symbol.function else {
+        throw GuestBuildError(
+          .functions,
+          "\(symbol.name) is data; names that begin with nub_fn_ belong to guest functions, so it needs another one"
+        )
+      }
       let parts = symbol.name.dropFirst("nub_fn_".count).split(separator: "_", maxSplits: 1)
       // The id is written back into the table as it came, so it must be plain decimal. The name becomes C source.
       guard parts.count == 2, let id = UInt32(parts[0]), String(id) == parts[0],

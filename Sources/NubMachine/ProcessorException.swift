@@ -13,6 +13,8 @@ public struct ProcessorException: Sendable, Equatable, CustomStringConvertible {
   public var address: UInt64
   /// All of them, as they were when it happened.
   public var registers: GeneralRegisters
+  /// A page fault below the end of the stack: it was used up.
+  public var isStackOverflow = false
   /// The functions that were running, the innermost first; at most 64.
   public var backtrace: [StackFrame] = []
 
@@ -44,7 +46,8 @@ public struct ProcessorException: Sendable, Equatable, CustomStringConvertible {
   /// One line: what, where, and the functions that were running.
   public var description: String {
     let place = "\(name) at rip \(hexadecimal(instructionPointer)), error code \(hexadecimal(errorCode))"
-    let fault = vector == 14 ? "\(place), address \(hexadecimal(address))" : place
+    var fault = vector == 14 ? "\(place), address \(hexadecimal(address))" : place
+    if isStackOverflow { fault += ", below the end of the stack: it overflowed" }
     guard !backtrace.isEmpty else { return fault }
     return fault + "; in " + backtrace.prefix(8).map(\.description).joined(separator: " < ")
   }

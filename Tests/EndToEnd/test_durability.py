@@ -230,6 +230,24 @@ def test_a_cancel_ends_one_job_and_its_batch_mates_run(make):
 
 
 @pytest.mark.kvm
+def test_what_another_worker_has_finished_is_not_run_to_its_end(make):
+    slow = make()
+    quick = make(on=slow)
+    here, there = slow.producer(), quick.producer()
+    endless = wire.call(wire.SPIN, u64(FOREVER))
+    here.send(endless)
+    assert here.ping()
+    # The same job, sent to both; here it has a deadline, which is not part of what it asks for.
+    twin = wire.call(wire.SPIN, u64(FOREVER), id=endless[2], options={"deadline_ms": 100})
+    first = there.ask(twin)
+    assert first.status == wire.DEADLINE_EXCEEDED
+    reply = here.receive()
+    assert (reply.id, reply.status, reply.duplicate) == (endless[2], wire.DEADLINE_EXCEEDED, True)
+    assert here.call(wire.ECHO, b"free again").body == b"free again"
+    assert slow.rows("SELECT count(*) FROM jobs WHERE job_id = ?", endless[2]) == [(1,)]
+
+
+@pytest.mark.kvm
 def test_any_worker_on_the_store_cancels_running_and_queued_jobs(make):
     holder = make()
     other = make(on=holder)

@@ -227,7 +227,7 @@ def test_nub_worker_serves_behind_the_broker(make_broker, make_worker_in):
 
 def test_nub_worker_comes_back_to_a_restarted_broker(make_broker, make_worker_in):
     broker = make_broker(*FAST)
-    make_worker_in(broker, "one", "--fleet-heartbeat", "300")
+    worker = make_worker_in(broker, "one", "--fleet-heartbeat", "300")
     client = broker.client()
     job = wire.call(wire.ECHO, b"once")
     first = wire.parse(client.ask_again(b"nub", job))
@@ -236,6 +236,7 @@ def test_nub_worker_comes_back_to_a_restarted_broker(make_broker, make_worker_in
     client._open()
     second = wire.parse(client.ask_again(b"nub", job))
     assert (first.status, second.status, second.duplicate) == (wire.OK, wire.OK, True)
+    assert "the broker fell silent" in worker.log.read_text()
 
 
 @pytest.mark.kvm
@@ -252,6 +253,7 @@ def test_nub_worker_killed_in_mid_job(make_broker, make_worker_in):
         assert time.monotonic() < deadline
     worker.kill()
     assert wire.parse(client.receive()).status == wire.UNAVAILABLE
+    assert "fell silent" in broker.log.read_text()
     worker.start()
     reply = wire.parse(client.ask_again(b"nub", wire.call(wire.ECHO, b"alive")))
     assert (reply.status, reply.body) == (wire.OK, b"alive")

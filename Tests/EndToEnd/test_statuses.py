@@ -2,6 +2,7 @@
 test_lifecycle.py."""
 
 import json
+import struct
 import time
 
 import pytest
@@ -98,6 +99,7 @@ def test_4_guest_fault(producer, kind):
     reply = producer.call(wire.FAULT, bytes([kind]))
     assert reply.status == wire.GUEST_FAULT
     assert reply.body.decode()
+    assert ("it overflowed" in reply.body.decode()) == (FAULTS[kind] == "stack overflow")
     assert producer.call(wire.ECHO, b"others go on").body == b"others go on"
 
 
@@ -131,11 +133,20 @@ def test_a_crashing_job_fails_alone(producer):
             assert (reply.status, reply.body) == (wire.OK, frames[4])
 
 
+@pytest.mark.parametrize("status", [0xFFFFFF01, 0xFFFFFF02])
+def test_a_function_that_answers_with_a_status_of_nubs_own_is_not_taken_for_a_missing_one(producer, status):
+    reply = producer.call(wire.FAIL, struct.pack("<I", status))
+    assert reply.status == wire.GUEST_ERROR
+    assert reply.meta["guest_status"] == status
+    assert reply.body.decode()
+
+
 @pytest.mark.kvm
 def test_5_deadline_exceeded_while_running(producer):
     id = wire.new_id()
     reply = producer.call(wire.SPIN, u64(0), options={"deadline_ms": 100}, id=id)
     assert reply.status == wire.DEADLINE_EXCEEDED
+    assert reply.meta["run_us"] >= 100_000, "the time of a job that failed is counted like any other's"
     again = producer.call(wire.SPIN, u64(0), options={"deadline_ms": 100}, id=id)
     assert (again.status, again.duplicate) == (wire.DEADLINE_EXCEEDED, True)
 

@@ -159,6 +159,18 @@ import Testing
     #expect(error.message.contains("nub_fn_<id>_<name>"))
   }
 
+  @Test(arguments: ["int nub_fn_301_data = 5;", "const char nub_fn_302_text[] = \"text\";"])
+  func dataIsNoFunction(source: String) throws {
+    let error = try #require(Built.error(["a.c": Self.function + source + "\n"]))
+    #expect(error.code == .functions)
+    #expect(error.message.contains("is data"))
+  }
+
+  @Test func aFunctionMayIgnoreItsCall() throws {
+    let source = "#include \"nub_guest.h\"\nNUB_FUNCTION(300, zero) { return 0; }\n"
+    #expect(try Built.build(["a.c": source]).diagnostics.isEmpty)
+  }
+
   @Test func sourcesWithoutAFunctionAreRefused() throws {
     #expect(Built.error(["a.c": "int x;\n"])?.code == .functions)
     #expect(Built.error(["README.md": "hello"])?.code == .files)

@@ -43,7 +43,8 @@ typedef struct nub_call {
   uint32_t reserved;
 } nub_call;
 
-#define NUB_FUNCTION(ID, NAME) uint32_t nub_fn_##ID##_##NAME(nub_call *call)
+// A function need not look at its call.
+#define NUB_FUNCTION(ID, NAME) uint32_t nub_fn_##ID##_##NAME(nub_call *call __attribute__((unused)))
 
 // Room for `length` more bytes of output, or NULL when the result would go over the limit. The bytes count at once.
 uint8_t *nub_reserve(nub_call *call, size_t length);

@@ -55,8 +55,12 @@ extension Sandbox {
     let requests = handle.takeDumpRequests()
     guard !requests.isEmpty else { return }
     let began = monotonicNanoseconds()
-    // A dump must not make the call late.
-    defer { if state.callSeen != 0 { state.callSeen &+= monotonicNanoseconds() &- began } }
+    // A dump must not make the call late, nor is it charged to it.
+    defer {
+      let spent = monotonicNanoseconds() &- began
+      if state.callSeen != 0 { state.callSeen &+= spent }
+      state.clock.pause(nanoseconds: spent)
+    }
     for request in requests {
       let path = request.path
       let result: Result<CrashDump, MachineError>

@@ -180,10 +180,13 @@ final class VirtualMachine: Sendable {
     general.rip = word(0)
     general.rflags = word(2)
     general.rsp = word(3)
-    return unsafe ProcessorException(
+    let address = vector == 14 ? specialRegisters.cr2 : 0
+    var exception = unsafe ProcessorException(
       vector: UInt8(vector), errorCode: skip == 0 ? 0 : frame.loadUnaligned(as: UInt64.self),
-      instructionPointer: word(0), stackPointer: word(3), flags: word(2),
-      address: vector == 14 ? specialRegisters.cr2 : 0, registers: general)
+      instructionPointer: word(0), stackPointer: word(3), flags: word(2), address: address,
+      registers: general)
+    exception.isStackOverflow = vector == 14 && template.space.isBelowStack(address)
+    return exception
   }
 }
 

@@ -157,6 +157,13 @@ struct AddressSpace: Sendable {
 
   func mapping(_ region: Region) -> Mapping? { mappings.first { $0.region == region } }
 
+  /// Nothing is mapped where a larger stack would be: whoever gets there has used up its own.
+  func isBelowStack(_ virtual: UInt64) -> Bool {
+    guard let stack = mapping(.stack) else { return false }
+    return virtual < stack.virtual
+      && virtual >= MemoryMap.stackTop - MemoryMap.stackMaximum - MemoryMap.pageSize
+  }
+
   /// Where `count` bytes at a virtual address lie, when ring 3 can reach all of them in one mapping.
   func locate(_ virtual: UInt64, count: UInt64) -> (slot: Slot, offset: UInt64, mapping: Mapping)? {
     for mapping in mappings where mapping.isUser && virtual >= mapping.virtual {

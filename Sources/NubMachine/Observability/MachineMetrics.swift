@@ -91,7 +91,8 @@ final class MachineMetrics: Sendable {
   }
 
   /// An entry has failed.
-  func failure(_ code: MachineError.Code) {
+  func failure(_ code: MachineError.Code, nanoseconds: UInt64) {
+    callDuration.recordNanoseconds(Int64(clamping: nanoseconds))
     switch code {
     case .cancelled: cancelled.increment()
     case .deadlineExceeded: expired.increment()

@@ -10,12 +10,9 @@ struct EntryState {
   /// When the call that is running now was first seen running, and which call that was.
   var callSeen: UInt64 = 0
   var callSeenIndex = 0
-  var observation: EntryObservation
+  var clock = RunClock(at: monotonicNanoseconds())
 
-  init(results: ResultReader, observation: EntryObservation) {
-    self.results = results
-    self.observation = observation
-  }
+  init(results: ResultReader) { self.results = results }
 
   /// Results that have been read and handed on.
   var delivered: Int { results.count }
@@ -32,16 +29,24 @@ struct EntryState {
 extension Sandbox {
   typealias Deliver = (Int, consuming CallOutcome, UInt32) -> Void
 
-  /// Lets the guest work through the request area. `delivered` counts the calls that have got their outcome.
+  /// How an entry ended.
+  struct EntryEnd {
+    /// The calls that have got their outcome.
+    var delivered: Int
+    var error: MachineError?
+    /// How long the call behind the delivered ones ran before `error`.
+    var microseconds: UInt32 = 0
+  }
+
+  /// Lets the guest work through the request area.
   mutating func enter(
     _ calls: UnsafeBufferPointer<GuestCall>, from first: Int, count: Int, _ deliver: Deliver
-  ) -> (delivered: Int, error: MachineError?) {
+  ) -> EntryEnd {
     sequence = sequence == .max ? 1 : sequence + 1
     unsafe areas.host.pointee.sequence = sequence
     unsafe areas.host.pointee.drained = 0
     var state = EntryState(
-      results: ResultReader(calls: count, maximumLength: template.configuration.maximumResult),
-      observation: EntryObservation(template.metrics))
+      results: ResultReader(calls: count, maximumLength: template.configuration.maximumResult))
     _ = handle.begin()
     let batch = unsafe Batch(calls: calls, first: first, count: count)
     template.spans.entry(sandbox: id, function: unsafe calls[first].function, count: count) {
@@ -51,14 +56,18 @@ extension Sandbox {
       }
       return state.error
     }
+    let running = state.clock.running(at: monotonicNanoseconds())
     handle.end()
     handle.refuseDumpRequests()
     log.drain(areas, sandbox: id, to: template.logger)
     releaseLargeAreas(resultHighWater: state.results.highWater)
     if state.error == nil, !state.isDone { state.error = cancellation }
-    if let error = state.error { recordCrash(error) }
-    state.observation.end(state.error)
-    return (state.delivered, state.error)
+    if let error = state.error {
+      recordCrash(error)
+      if template.metrics.isEnabled { template.metrics.failure(error.code, nanoseconds: running) }
+    }
+    return EntryEnd(
+      delivered: state.delivered, error: state.error, microseconds: UInt32(clamping: running / 1_000))
   }
 
   /// The calls of one entry, and where they stand in the caller's list.
@@ -210,15 +219,19 @@ extension Sandbox {
     guard unsafe areas.control.pointee.sequence == sequence else { return }
     let published = unsafe areas.control.pointee.published
     let tscKilohertz = unsafe areas.host.pointee.tsc_khz
+    let isMeasured = template.metrics.isEnabled
+    if state.delivered < Int(published) { state.clock.look(at: monotonicNanoseconds()) }
     do throws(MachineError) {
       while let entry = unsafe try state.results.next(in: areas.result, published: published) {
         let header = entry.header
         let bytes = unsafe [UInt8](areas.result[entry.bytes])
-        state.observation.result(status: header.status, cycles: header.cycles, tscKilohertz: tscKilohertz)
+        let nanoseconds = state.clock.charge(
+          cycles: header.cycles, tscKilohertz: tscKilohertz, isLast: state.delivered == Int(published))
+        if isMeasured { template.metrics.call(status: header.status, nanoseconds: nanoseconds) }
         deliver(
           batch.first + state.delivered - 1,
           header.status == 0 ? .returned(bytes) : .guestError(status: header.status, detail: bytes),
-          UInt32(clamping: header.cycles / max(tscKilohertz / 1000, 1)))
+          UInt32(clamping: nanoseconds / 1_000))
       }
     } catch {
       state.error = error

@@ -129,7 +129,7 @@ public struct Sandbox: ~Copyable, @unchecked Sendable {
 
   /// Runs many calls in as few entries of the VM as their sizes allow.
   ///
-  /// `deliver` gets each call's index, how it ended, and the microseconds it ran by the guest's own account, in order,
+  /// `deliver` gets each call's index, how it ended, and the microseconds it ran (see ``RunClock``), in order,
   /// as soon as the host sees it. When call k fails, the calls before it have their results, k has the failure, and those
   /// behind it are ``CallOutcome/notRun``.
   public mutating func runBatch(
@@ -158,7 +158,7 @@ public struct Sandbox: ~Copyable, @unchecked Sendable {
         poison = error
         // A guest that fails behind its last result fails nobody's call; the sandbox is done for all the same.
         if result.delivered < filled {
-          deliver(next, .failed(error), 0)
+          deliver(next, .failed(error), result.microseconds)
           next += 1
         }
         break

@@ -1,5 +1,6 @@
 internal import Logging
 internal import NubStore
+internal import Synchronization
 
 /// Cancels that were sent to one worker of a store and are meant for another.
 ///
@@ -43,6 +44,30 @@ extension FrontDesk {
       // The next look comes soon; who waits has a deadline.
       parts.logger.debug("cannot read the cancels", metadata: ["error": "\(error)"])
     }
+  }
+
+  /// Ends what runs here although another worker on the store has its result: somebody sent it to both. The first result
+  /// is everybody's, so whoever asked here gets it, and the lane is free again.
+  func endWhatIsDecided(_ now: Monotonic) {
+    guard now >= nextLookAtDecided else { return }
+    nextLookAtDecided = now + Milliseconds(1_000)
+    let running = parts.lanes.jobs(runningFor: Milliseconds(1_000), at: now)
+    guard !running.isEmpty else { return }
+    var decided: [Job] = []
+    do throws(StoreError) {
+      try parts.reader.snapshot { () throws(StoreError) in
+        for job in running {
+          guard case .call = job.work, !job.isCancelled.load(ordering: .relaxed) else { continue }
+          let isDecided = try job.key.id.withUnsafeBytes { (id) throws(StoreError) in
+            try parts.reader.result(of: id, tenant: job.tenantName) != nil
+          }
+          if isDecided { decided.append(job) }
+        }
+      }
+    } catch {
+      parts.logger.debug("cannot look for results of running jobs", metadata: ["error": "\(error)"])
+    }
+    for job in decided { cancel(job) }
   }
 
   private func readCancels() throws(StoreError) {

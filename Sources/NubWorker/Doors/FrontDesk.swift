@@ -57,6 +57,8 @@ final class FrontDesk {
   var uses: [NotedUse] = []
   /// Cancels of jobs that are not here, until it is known whether another worker on the store has them.
   var cancels = PendingCancels()
+  /// When to look next whether other workers have finished what runs here.
+  var nextLookAtDecided = Monotonic(nanoseconds: 0)
   /// Questions that are looked up a part at a time.
   var searches = Searches()
   var polling: AnswerPolling
@@ -192,6 +194,7 @@ final class FrontDesk {
       uses.removeAll(keepingCapacity: true)
     }
     followCancels(now)
+    endWhatIsDecided(now)
     dropStaleReplies(now)
     advance(now)
   }

@@ -67,6 +67,13 @@ final class LaneControl: Sendable {
     }
   }
 
+  /// What lanes have been running for longer than `time`.
+  func jobs(runningFor time: Milliseconds, at now: Monotonic) -> [Job] {
+    state.withLock { state in
+      state.lanes.flatMap { lane in lane.interrupt != nil && lane.began + time < now ? lane.jobs : [] }
+    }
+  }
+
   /// The sandboxes that are running something, and how to have them written down.
   var dumps: [(sandbox: UInt64, dump: GuestDump)] {
     state.withLock { $0.lanes.compactMap { lane in lane.dump.map { (lane.sandbox, $0) } } }

@@ -10,8 +10,11 @@ final class SandboxEngine: LaneEngine {
   let sandboxID: UInt64
   let interrupt: @Sendable () -> Void
   let dump: GuestDump?
+  /// The ids of the image's functions.
+  private let functions: Set<UInt32>
 
-  init(_ sandbox: consuming Sandbox, caps: any CapSupply) {
+  init(_ sandbox: consuming Sandbox, functions: Set<UInt32>, caps: any CapSupply) {
+    self.functions = functions
     sandbox.context = GuestContext(caps: caps)
     sandboxID = sandbox.id
     let handle = sandbox.interruptHandle
@@ -52,7 +55,8 @@ final class SandboxEngine: LaneEngine {
       }
       sandbox?.runBatch(UnsafeBufferPointer(rebasing: guestCalls[..<calls.count])) {
         index, outcome, microseconds in
-        deliver(index, EngineResult(outcome), microseconds)
+        deliver(
+          index, EngineResult(outcome) { self.functions.contains(calls[index].function) }, microseconds)
       }
     }
   }
@@ -95,20 +99,24 @@ struct GuestContext: Sendable {
 }
 
 extension EngineResult {
-  init(_ outcome: consuming CallOutcome) {
+  /// - Parameter isKnown: whether the image has the function that was called. A function may answer with any status, and
+  ///   one that hands on what a host function gave it must not pass for a function that is not there.
+  init(_ outcome: consuming CallOutcome, isKnown: () -> Bool) {
     switch outcome {
     case .returned(let bytes): self = .returned(bytes)
-    case .guestError(let status, let detail): self = EngineResult(status: status, detail: detail)
+    case .guestError(let status, let detail): self = EngineResult(status, detail, isKnown: isKnown)
     case .failed(let error): self = EngineResult(error)
     case .notRun: self = .notRun
     }
   }
 
   /// The statuses that nub's own code in the guest gives have statuses of the protocol to go with them.
-  private init(status: UInt32, detail: [UInt8]) {
+  private init(_ status: UInt32, _ detail: [UInt8], isKnown: () -> Bool) {
     switch status {
-    case GuestStatus.unknownFunction:
+    case GuestStatus.unknownFunction where !isKnown():
       self = .unknownFunction
+    case GuestStatus.firstReserved... where detail.isEmpty:
+      self = .guestError(status: status, message: "the function answered with nub's own status \(status)")
     case GuestStatus.capMissing where detail.count.isMultiple(of: CapHash.byteCount) && !detail.isEmpty:
       var hashes: [CapHash] = []
       for start in stride(from: 0, to: detail.count, by: CapHash.byteCount) {

@@ -13,6 +13,7 @@ final class SandboxEngineSource: LaneEngineSource {
   private let pool: SandboxPool
   private let debuggers: DebuggerPorts?
   let image: ImageRecord?
+  private let functionIDs: Set<UInt32>
 
   init(_ configuration: WorkerConfiguration) throws(WorkerError) {
     // Before anything is opened: sandboxes take two descriptors each, and sockets want some.
@@ -45,6 +46,7 @@ final class SandboxEngineSource: LaneEngineSource {
         template = try SandboxTemplate(
           inProcess: sandboxes, hostFunctions: functions, logger: configuration.logger)
       }
+      functionIDs = Set(template.functions.map(\.id))
       pool = try Self.pool(of: template, configuration, descriptors)
     } catch {
       throw Self.failure(error)
@@ -135,7 +137,7 @@ final class SandboxEngineSource: LaneEngineSource {
       var sandbox = try pool.take(
         tenant: Int64(truncatingIfNeeded: tenant.index), fresh: fresh, preferring: sandbox)
       try debuggers?.attach(&sandbox)
-      return SandboxEngine(sandbox, caps: caps)
+      return SandboxEngine(sandbox, functions: functionIDs, caps: caps)
     } catch {
       throw EngineError(code: .unavailable, message: error.message)
     }
