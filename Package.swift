@@ -34,8 +34,10 @@ let package = Package(
     // Shared by host and guest: no Foundation, and the same sources on both sides.
     .target(name: "CNubCPU"),
     .target(name: "NubCap", dependencies: ["CNubCPU"]),
+    // The little JSON that is read and written without Foundation.
+    .target(name: "NubJSON"),
     // Descriptions of caps for people; on the host alone.
-    .target(name: "NubCapJSON", dependencies: ["NubCap"]),
+    .target(name: "NubCapJSON", dependencies: ["NubCap", "NubJSON"]),
     .target(name: "CNubABI"),
     .target(name: "CNubGuest", dependencies: ["CNubABI"]),
     .target(name: "NubABI"),
@@ -82,12 +84,12 @@ let package = Package(
 
     // No pkg-config: Debian's libzmq.pc names flags that SwiftPM refuses, with a warning at each build.
     .systemLibrary(name: "CZeroMQ", providers: [.apt(["libzmq3-dev"])]),
-    // libzmq's handles for producers; the worker's own are made for its hot path.
     .target(name: "NubZMQ", dependencies: ["CZeroMQ"]),
     .target(
       name: "NubWorker",
       dependencies: [
-        "CZeroMQ", "NubABI", "NubMachine", "NubStore", "NubCap", "NubBroker", "NubSecurity", "NubZMQ",
+        "CZeroMQ", "NubABI", "NubMachine", "NubStore", "NubCap", "NubBroker", "NubJSON", "NubSecurity",
+        "NubZMQ",
         .product(name: "DequeModule", package: "swift-collections"),
         .product(name: "HeapModule", package: "swift-collections"),
         .product(name: "Logging", package: "swift-log"),
@@ -95,7 +97,7 @@ let package = Package(
         .product(name: "Tracing", package: "swift-distributed-tracing"),
       ]
     ),
-    .target(name: "NubClient", dependencies: ["NubZMQ", "NubCap"]),
+    .target(name: "NubClient", dependencies: ["NubZMQ", "NubCap", "NubJSON"]),
     // Keys, who may come in, and which endpoints may go without encryption.
     .target(
       name: "NubSecurity",
@@ -105,7 +107,7 @@ let package = Package(
     .target(
       name: "NubBroker",
       dependencies: [
-        "NubSecurity", "NubZMQ",
+        "NubJSON", "NubSecurity", "NubZMQ",
         .product(name: "DequeModule", package: "swift-collections"),
         .product(name: "Logging", package: "swift-log"),
       ]
@@ -183,7 +185,7 @@ let package = Package(
     .testTarget(
       name: "NubWorkerTests",
       dependencies: [
-        "NubWorker", "CZeroMQ", "NubMachine", "NubStore", "NubCap",
+        "NubWorker", "NubJSON", "NubMachine", "NubStore", "NubCap", "NubZMQ",
         .product(name: "InMemoryTracing", package: "swift-distributed-tracing"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "Tracing", package: "swift-distributed-tracing"),
@@ -196,7 +198,7 @@ let package = Package(
       name: "NubProcessTests",
       dependencies: ["NubProcess", "CNubProcess", .product(name: "Logging", package: "swift-log")]),
     .testTarget(name: "NubConfigurationTests", dependencies: ["NubConfiguration"]),
-    .testTarget(name: "NubBrokerTests", dependencies: ["NubBroker", "NubSecurity", "NubZMQ"]),
+    .testTarget(name: "NubBrokerTests", dependencies: ["NubBroker", "NubJSON", "NubSecurity", "NubZMQ"]),
     .testTarget(name: "NubClientTests", dependencies: ["NubClient", "NubZMQ", "NubCap"]),
     .testTarget(
       name: "NubMachineTests",

@@ -110,11 +110,8 @@ public struct BrokerServer: ~Copyable {
     try socket.set(.receiveHighWaterMark, 0)
     try socket.set(.sendHighWaterMark, 1_000)
     try socket.set(.handshakeInterval, 10_000)
-    // TCP's keepalive finds dead clients, for which MDP has no heartbeats, in half a minute.
-    try socket.set(.tcpKeepalive, 1)
-    try socket.set(.tcpKeepaliveIdle, 15)
-    try socket.set(.tcpKeepaliveInterval, 5)
-    try socket.set(.tcpKeepaliveCount, 3)
+    // It finds dead clients, for which MDP has no heartbeats.
+    try socket.keepAlive()
     try socket.set(.backlog, 1_024)
   }
 

@@ -1,3 +1,5 @@
+internal import NubJSON
+
 /// What a broker has done since it started.
 public struct BrokerCounters: Sendable, Equatable {
   public var received: UInt64 = 0

@@ -1,3 +1,4 @@
+internal import NubJSON
 internal import NubZMQ
 
 /// The frames of nub's job protocol inside an MDP request, as far as a broker looks at them.
@@ -60,12 +61,6 @@ struct JobMessage {
   }
 }
 
-/// What the options of a job tell a broker.
-struct BrokerOptions {
-  var priority: UInt8 = 5
-  var expiresAtMilliseconds: UInt64?
-}
-
 /// Why a broker refuses a job itself.
 struct JobRefusal: Error {
   var status: JobMessage.Status
@@ -82,24 +77,22 @@ extension JobMessage {
       throw JobRefusal(
         status: .badRequest, message: "a job has at least 5 frames: NUB1, verb, id, operand, body")
     }
-    let scanned: OptionsScanner
-    do throws(OptionsScanner.Malformed) {
-      scanned = try message.withBytes(frame) { (bytes) throws(OptionsScanner.Malformed) in
-        try OptionsScanner(bytes)
-      }
+    let options: BrokerOptions
+    do throws(JSONError) {
+      options = try message.withBytes(frame) { (bytes) throws(JSONError) in try BrokerOptions(bytes) }
     } catch {
-      throw JobRefusal(status: .badRequest, message: error.message)
+      throw JobRefusal(status: .badRequest, message: "options: \(error.message)")
     }
     if let tenant {
-      try write(Array(tenant.utf8), over: scanned, in: message, frame)
+      try write(Array(tenant.utf8), over: options, in: message, frame)
     }
-    return BrokerOptions(priority: scanned.priority, expiresAtMilliseconds: scanned.expiresAtMilliseconds)
+    return options
   }
 
   private func write(
-    _ tenant: [UInt8], over scanned: OptionsScanner, in message: Multipart, _ frame: Int
+    _ tenant: [UInt8], over options: BrokerOptions, in message: Multipart, _ frame: Int
   ) throws(JobRefusal) {
-    if let named = scanned.tenant {
+    if let named = options.tenant {
       guard named == tenant else {
         throw JobRefusal(status: .unauthorized, message: "this key may not act for that tenant")
       }
@@ -110,11 +103,11 @@ extension JobMessage {
     if text.isEmpty {
       text = Array("{".utf8) + member + Array("}".utf8)
     } else {
-      // Right behind the object's brace, whose place the scanner knows.
-      text.insert(contentsOf: scanned.isEmpty ? member : member + Array(",".utf8), at: scanned.start + 1)
+      // Right behind the object's brace, whose place is known.
+      text.insert(contentsOf: options.isEmpty ? member : member + Array(",".utf8), at: options.start + 1)
     }
-    guard text.count <= OptionsScanner.maximumBytes else {
-      throw JobRefusal(status: .badRequest, message: "options of more than 65536 bytes, with the tenant")
+    guard text.count <= BrokerOptions.maximumBytes else {
+      throw JobRefusal(status: .badRequest, message: "options: more than 65536 bytes, with the tenant")
     }
     do throws(ZMQError) {
       if frame < message.count { try message.replace(frame, with: text) } else { try message.append(text) }

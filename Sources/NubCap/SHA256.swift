@@ -15,9 +15,6 @@ public struct SHA256: Sendable {
   /// 32 bytes, inline.
   public typealias Digest = CapHash
 
-  /// The size of a block of the compression function, in bytes.
-  public static let blockByteCount = 64
-
   private var state = SHA256.initialState
   /// The bytes of the block that is not full yet.
   private var block = InlineArray<64, UInt8>(repeating: 0)

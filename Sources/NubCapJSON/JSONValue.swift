@@ -1,4 +1,4 @@
-import Foundation
+internal import NubJSON
 
 /// A JSON value whose integers keep all 64 bits, and whose objects keep the order in which they were made.
 enum JSONValue {
@@ -93,24 +93,8 @@ enum JSONText {
     }
   }
 
-  /// RFC 8259, section 7: quotation mark, reverse solidus and control characters are escaped; here what a terminal might obey as well.
+  /// With what a terminal might obey escaped as well.
   private static func quoted(_ string: String) -> String {
-    var text = "\""
-    for scalar in string.unicodeScalars {
-      switch scalar {
-      case "\"": text += "\\\""
-      case "\\": text += "\\\\"
-      case "\n": text += "\\n"
-      case "\r": text += "\\r"
-      case "\t": text += "\\t"
-      case _ where mustBeEscaped(scalar):
-        for unit in String(scalar).utf16 {
-          let digits = String(unit, radix: 16)
-          text += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-        }
-      default: text.unicodeScalars.append(scalar)
-      }
-    }
-    return text + "\""
+    JSONString.quoted(string, escaping: mustBeEscaped)
   }
 }

@@ -1,4 +1,5 @@
 public import NubCap
+internal import NubJSON
 
 /// Options of a call; all optional.
 public struct CallOptions: Sendable, Hashable {
@@ -41,27 +42,11 @@ public struct CallOptions: Sendable, Hashable {
       fields.append("\"deadline_ms\":\(milliseconds)")
     }
     if let expiresAtMilliseconds { fields.append("\"expires_at_ms\":\(expiresAtMilliseconds)") }
-    if let tenant = tenant ?? defaultTenant { fields.append("\"tenant\":\(Self.quoted(tenant))") }
+    if let tenant = tenant ?? defaultTenant { fields.append("\"tenant\":\(JSONString.quoted(tenant))") }
     if let priority { fields.append("\"priority\":\(priority)") }
     if let fresh { fields.append("\"fresh\":\(fresh)") }
     if !needs.isEmpty { fields.append("\"caps\":[\(needs.map { "\"\($0.hex)\"" }.joined(separator: ","))]") }
-    if let traceparent { fields.append("\"traceparent\":\(Self.quoted(traceparent))") }
+    if let traceparent { fields.append("\"traceparent\":\(JSONString.quoted(traceparent))") }
     return fields.isEmpty ? [] : Array("{\(fields.joined(separator: ","))}".utf8)
-  }
-
-  /// A JSON string (RFC 8259, section 7).
-  private static func quoted(_ text: String) -> String {
-    var quoted = "\""
-    for scalar in text.unicodeScalars {
-      switch scalar {
-      case "\"": quoted += "\\\""
-      case "\\": quoted += "\\\\"
-      case "\u{0}"..<"\u{20}":
-        let digits = String(scalar.value, radix: 16)
-        quoted += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-      default: quoted.unicodeScalars.append(scalar)
-      }
-    }
-    return quoted + "\""
   }
 }

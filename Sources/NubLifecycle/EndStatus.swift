@@ -38,7 +38,7 @@ public enum EndStatus: Int32, Sendable, CaseIterable {
     case let error as SecurityError: self = error.code == .resources ? .resources : .usage
     case let error as ProcessError: self = error.code == .system ? .resources : .usage
     case is MachineError: self = .sandbox
-    case is HTTPError, is ControlError, is NubZMQ.ZMQError: self = .unreachable
+    case is HTTPError, is ControlError, is ZMQError: self = .unreachable
     default: self = .unexpected
     }
   }

@@ -92,8 +92,8 @@ private final class Handler {
     let stopItem = poll.add(fileDescriptor: stop.fileDescriptor, for: .readable)
     do throws(ZMQError) {
       while true {
-        let wait = nextReload > Self.now ? nextReload - Self.now : 0
-        _ = try poll.wait(milliseconds: Int(clamping: wait))
+        let now = Self.now
+        _ = try poll.wait(milliseconds: Int(clamping: nextReload > now ? nextReload - now : 0))
         if poll.readiness(stopItem).contains(.readable) { return }
         if Self.now >= nextReload {
           keys.reloadIfChanged()

@@ -15,9 +15,19 @@ public enum ProcessMemory {
     let machine = max(1, sysconf(Int32(_SC_PHYS_PAGES))) * max(1, sysconf(Int32(_SC_PAGESIZE)))
     // In a container the group is the root; in a unit of systemd's it is named in /proc (cgroups(7), version 2).
     let group = firstLine("/proc/self/cgroup").map { String($0.drop { $0 != "/" }) } ?? "/"
-    let bounds = ["/sys/fs/cgroup\(group)/memory.max", "/sys/fs/cgroup/memory.max"]
-      .compactMap { firstLine($0).flatMap { Int($0) } }
-    return ([machine] + bounds).min() ?? machine
+    return min(machine, bound(ofGroup: group) ?? machine)
+  }
+
+  /// The least that a control group, or one that it is in, may have; nil where none is bounded.
+  static func bound(ofGroup group: String, in root: String = "/sys/fs/cgroup") -> Int? {
+    var path = root
+    let folders =
+      [root]
+      + group.split(separator: "/").map { name in
+        path += "/\(name)"
+        return path
+      }
+    return folders.compactMap { firstLine("\($0)/memory.max").flatMap { Int($0) } }.min()
   }
 
   /// The limit of a process that was not told one: what is beyond it is left to everybody else.

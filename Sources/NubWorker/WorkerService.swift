@@ -1,8 +1,10 @@
 internal import Glibc
 internal import Logging
 internal import NubBroker
+internal import NubJSON
 internal import NubSecurity
 internal import NubStore
+internal import NubZMQ
 
 /// The worker's parts, wired together: sockets and desk on the calling thread, one thread per lane, one for commits.
 ///
@@ -45,15 +47,15 @@ struct WorkerService: ~Copyable {
     let control = LaneControl(lanes: configuration.lanes)
 
     let context: Context
-    var poller = Poller()
+    var poller = PollSet()
     var doors: [Door] = []
     var endpoints: [String] = []
     do throws(ZMQError) {
-      context = try Context()
+      context = try Context(maxSockets: 65_535)
     } catch {
       throw WorkerError(.transport, "cannot start ZeroMQ", cause: error)
     }
-    _ = poller.add(fileDescriptor: wakeup.fileDescriptor)
+    poller.add(fileDescriptor: wakeup.fileDescriptor, for: .readable)
     let reader = try openReader()
     let threads = try startThreads(queue, committer, outbox, control)
     let fleets: [FleetBridge]
@@ -72,12 +74,7 @@ struct WorkerService: ~Copyable {
       }
       fleets = try Fleets.start(configuration, context: context, curve: curve)
     } catch {
-      queue.close()
-      source.close()
-      threads.joinLanes()
-      committer.close()
-      threads.joinCommitter()
-      threads.endWatchdog()
+      abandon(threads, queue, committer)
       throw error
     }
     let desk = FrontDesk(
@@ -172,15 +169,20 @@ struct WorkerService: ~Copyable {
         }
       }
     } catch {
-      queue.close()
-      source.close()
-      threads.joinLanes()
-      committer.close()
-      threads.joinCommitter()
-      threads.endWatchdog()
+      abandon(threads, queue, committer)
       throw error
     }
     return threads
+  }
+
+  /// Ends the threads of a worker that cannot start.
+  private func abandon(_ threads: WorkerThreads, _ queue: WorkQueue, _ committer: Committer) {
+    queue.close()
+    source.close()
+    threads.joinLanes()
+    committer.close()
+    threads.joinCommitter()
+    threads.endWatchdog()
   }
 
   private var deskLimits: FrontDeskLimits {

@@ -10,30 +10,19 @@ internal import Glibc
 /// thread (zmq_ctx_new(3)).
 public final class Context: @unchecked Sendable {
   let pointer: UnsafeMutableRawPointer
-  /// Terminates the context instead of this object, when somebody else made it.
-  private let owner: (any AnyObject & Sendable)?
 
   /// - Parameters:
   ///   - ioThreads: threads that move bytes; one serves about a gigabyte a second.
-  ///   - maxSockets: sockets that may be open at once.
+  ///   - maxSockets: sockets that may be open at once, accepted connections among them; no more than libzmq can have.
   public init(ioThreads: Int32 = 1, maxSockets: Int32 = 1023) throws(ZMQError) {
     guard let pointer = zmq_ctx_new() else { throw .last("zmq_ctx_new") }
     self.pointer = pointer
-    owner = nil
     // deinit runs from here on, also when a line below throws.
     guard zmq_ctx_set(pointer, ZMQ_IO_THREADS, ioThreads) == 0 else { throw .last("zmq_ctx_set IO_THREADS") }
-    guard zmq_ctx_set(pointer, ZMQ_MAX_SOCKETS, maxSockets) == 0 else {
-      throw .last("zmq_ctx_set MAX_SOCKETS")
-    }
-  }
-
-  /// Somebody else's context, for sockets that meet theirs through `inproc`.
-  /// - Parameters:
-  ///   - pointer: a libzmq context.
-  ///   - owner: keeps the context until it is gone itself.
-  public init(sharing pointer: UnsafeMutableRawPointer, of owner: any AnyObject & Sendable) {
-    self.pointer = pointer
-    self.owner = owner
+    let sockets = min(maxSockets, zmq_ctx_get(pointer, ZMQ_SOCKET_LIMIT))
+    guard zmq_ctx_set(pointer, ZMQ_MAX_SOCKETS, sockets) == 0 else { throw .last("zmq_ctx_set MAX_SOCKETS") }
+    // A socket that was given no linger must not hang at exit: libzmq's own default is to wait for ever.
+    guard zmq_ctx_set(pointer, ZMQ_BLOCKY, 0) == 0 else { throw .last("zmq_ctx_set BLOCKY") }
   }
 
   /// Makes every call on this context's sockets, blocked or to come, fail with ``ZMQError/Code/terminated``.
@@ -43,7 +32,7 @@ public final class Context: @unchecked Sendable {
   }
 
   deinit {
-    guard owner == nil else { return }
+    // EINTR only means that a signal came while messages lingered.
     while zmq_ctx_term(pointer) != 0, zmq_errno() == EINTR {}
   }
 }

@@ -26,6 +26,32 @@ public struct Message: ~Copyable, @unchecked Sendable {
     fill(UnsafeMutableRawBufferPointer(start: zmq_msg_data(pointer), count: count))
   }
 
+  /// Takes the content of `slot`, which is an empty frame afterwards.
+  init(taking slot: UnsafeMutablePointer<zmq_msg_t>) {
+    self.init()
+    // Moving into an initialised message cannot fail (zmq_msg_move(3)).
+    zmq_msg_move(pointer, slot)
+  }
+
+  /// A frame of these bytes, not of a copy of them: libzmq's I/O thread drops the last reference when it has sent them.
+  public init(sharing bytes: [UInt8]) throws(ZMQError) {
+    pointer = .allocate(capacity: 1)
+    let box = SharedBytes(bytes)
+    let hint = Unmanaged.passRetained(box)
+    let result = zmq_msg_init_data(
+      pointer, UnsafeMutableRawPointer(mutating: box.start), bytes.count,
+      { _, hint in
+        guard let hint else { return }
+        Unmanaged<SharedBytes>.fromOpaque(hint).release()
+      }, hint.toOpaque())
+    guard result == 0 else {
+      let error = ZMQError.last("zmq_msg_init_data \(bytes.count)")
+      hint.release()
+      zmq_msg_init(pointer)
+      throw error
+    }
+  }
+
   /// A frame with a copy of `bytes`.
   public init(copying bytes: UnsafeRawBufferPointer) throws(ZMQError) {
     try self.init(count: bytes.count) { $0.copyMemory(from: bytes) }
@@ -37,11 +63,16 @@ public struct Message: ~Copyable, @unchecked Sendable {
   /// Whether another frame of the same message follows; meaningful for a received frame.
   public var more: Bool { zmq_msg_more(pointer) != 0 }
 
-  /// The frame's bytes, in place. For small frames they are inside the message itself: keep no pointer.
+  /// The frame's bytes, in place, during `body`.
   public borrowing func withUnsafeBytes<Result: ~Copyable, Failure: Error>(
     _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
   ) throws(Failure) -> Result {
-    try body(UnsafeRawBufferPointer(start: zmq_msg_data(pointer), count: zmq_msg_size(pointer)))
+    try body(unsafeBytes)
+  }
+
+  /// The frame's bytes, in place: good for as long as the frame lives and is neither sent, nor received into, nor cleared.
+  public var unsafeBytes: UnsafeRawBufferPointer {
+    UnsafeRawBufferPointer(start: zmq_msg_data(pointer), count: zmq_msg_size(pointer))
   }
 
   /// The frame's bytes, copied.
@@ -56,5 +87,20 @@ public struct Message: ~Copyable, @unchecked Sendable {
   deinit {
     zmq_msg_close(pointer)
     pointer.deallocate()
+  }
+}
+
+/// Bytes that libzmq's I/O thread reads while they wait to be sent.
+///
+/// The array is native, has this object as its only owner and is never mutated, so its storage neither moves nor goes away
+/// before the object does.
+private final class SharedBytes: Sendable {
+  private let bytes: [UInt8]
+  nonisolated(unsafe) let start: UnsafeRawPointer
+
+  init(_ bytes: [UInt8]) {
+    self.bytes = bytes
+    // A one-byte static stands in for an empty array, which has no address.
+    start = bytes.withUnsafeBytes { $0.baseAddress } ?? UnsafeRawPointer(bitPattern: 1).unsafelyUnwrapped
   }
 }

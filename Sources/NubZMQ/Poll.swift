@@ -32,6 +32,12 @@ public struct PollSet: ~Copyable {
     return items.count - 1
   }
 
+  /// Another socket in the place of one that is about to be closed.
+  public mutating func replace(_ index: Int, with socket: borrowing Socket) {
+    items[index].socket = socket.pointer
+    items[index].revents = 0
+  }
+
   /// Changes what an entry waits for.
   public mutating func setInterest(_ index: Int, _ interest: Readiness) {
     items[index].events = interest.rawValue
@@ -40,6 +46,7 @@ public struct PollSet: ~Copyable {
   /// Waits until an entry is ready.
   /// - Parameter milliseconds: how long at most; -1 for ever. A signal may end the wait early, with nothing ready.
   /// - Returns: how many entries are ready.
+  @discardableResult
   public mutating func wait(milliseconds: Int) throws(ZMQError) -> Int {
     let ready = zmq_poll(&items, Int32(items.count), milliseconds)
     if ready >= 0 { return Int(ready) }

@@ -52,6 +52,14 @@ public struct Socket: ~Copyable, @unchecked Sendable {
     }
   }
 
+  /// Lets TCP notice a peer that has vanished in half a minute; left alone it takes hours.
+  public mutating func keepAlive() throws(ZMQError) {
+    try set(.tcpKeepalive, 1)
+    try set(.tcpKeepaliveIdle, 15)
+    try set(.tcpKeepaliveInterval, 5)
+    try set(.tcpKeepaliveCount, 3)
+  }
+
   /// Of peers on ipc endpoints, lets in those of this user only, or of those that were named before: the kernel knows who connects
   /// (SO_PEERCRED of unix(7)).
   public mutating func admitUser(_ user: UInt32) throws(ZMQError) {
@@ -82,10 +90,6 @@ public struct Socket: ~Copyable, @unchecked Sendable {
 
   public mutating func connect(_ endpoint: String) throws(ZMQError) {
     guard zmq_connect(pointer, endpoint) == 0 else { throw .last("zmq_connect \(endpoint)") }
-  }
-
-  public mutating func unbind(_ endpoint: String) throws(ZMQError) {
-    guard zmq_unbind(pointer, endpoint) == 0 else { throw .last("zmq_unbind \(endpoint)") }
   }
 
   public mutating func disconnect(_ endpoint: String) throws(ZMQError) {
@@ -168,7 +172,7 @@ public struct Socket: ~Copyable, @unchecked Sendable {
   }
 
   /// True: call again (a signal came in between). False: would block.
-  private func mayRetry(_ operation: StaticString) throws(ZMQError) -> Bool {
+  func mayRetry(_ operation: StaticString) throws(ZMQError) -> Bool {
     switch zmq_errno() {
     case EINTR: return true
     case EAGAIN: return false

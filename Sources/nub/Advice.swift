@@ -7,8 +7,8 @@ enum Advice {
   static func after(_ error: any Error) -> String {
     let isTaken =
       switch error {
-      case let error as WorkerError: (error.cause as? NubWorker.ZMQError)?.code == .addressInUse
-      case let error as NubZMQ.ZMQError: error.code == .addressInUse
+      case let error as WorkerError: (error.cause as? ZMQError)?.code == .addressInUse
+      case let error as ZMQError: error.code == .addressInUse
       default: false
       }
     if isTaken {

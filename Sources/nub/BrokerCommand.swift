@@ -7,7 +7,7 @@ import NubHTTP
 import NubLifecycle
 import NubProcess
 import NubSecurity
-import struct NubWorker.WorkerError
+import NubWorker
 import NubZMQ
 
 /// `nub broker`: a Majordomo broker (RFC 7 and 8) between producers and a fleet of workers.

@@ -33,8 +33,9 @@ struct CapsCommand: ParsableCommand {
     @Option(help: "That this tenant may see.")
     var tenant: String?
 
-    @Option(help: "Not used since: ISO time, Unix seconds, or an age such as 30d.")
-    var unusedSince: String?
+    @Option(
+      help: "Not used since: ISO time, Unix seconds, or an age such as 30d.", transform: TimeText.parse)
+    var unusedSince: Int64?
 
     @Flag(help: "That refer to caps which the store does not have (`nub caps show` names them).")
     var incomplete = false
@@ -46,12 +47,7 @@ struct CapsCommand: ParsableCommand {
       filter.onlyIncomplete = incomplete
       filter.kind = kind
       filter.tenant = tenant
-      filter.unusedSince = try unusedSince.map { text in
-        guard let time = TimeText.decode(text) else {
-          throw ValidationError("--unused-since \(text) is not a time")
-        }
-        return time
-      }
+      filter.unusedSince = unusedSince
       try page.print(
         try store.open().caps(
           filter, limit: page.limit, after: try page.cursor(), budget: .milliseconds(100)), with: printer)
@@ -147,16 +143,15 @@ struct CapsCommand: ParsableCommand {
 
     @OptionGroup var store: StoreArguments
 
-    @Option(help: "Unused since: ISO time, Unix seconds, or an age.")
-    var unusedSince = "30d"
+    @Option(
+      help: "Unused since: ISO time, Unix seconds, or an age. (default: 30d)", transform: TimeText.parse)
+    var unusedSince: Int64?
 
     @Flag(help: "Say how many would go, and remove none.")
     var dryRun = false
 
     func run() throws {
-      guard let limit = TimeText.decode(unusedSince) else {
-        throw ValidationError("--unused-since \(unusedSince) is not a time")
-      }
+      let limit = try unusedSince ?? TimeText.parse("30d")
       let (caps, bytes) = try store.openForChanges().collectCaps(unusedSince: limit, dryRun: dryRun) {
         count in
         Output.progress("\(count) caps")

@@ -6,8 +6,7 @@ extension ResultsCommand {
   struct Prune: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "prune", abstract: "Remove finished jobs.")
 
-    @OptionGroup var store: StoreArguments
-    @OptionGroup var filter: Filter
+    @OptionGroup var jobs: Jobs
 
     @Flag(help: "Say how many would go, and remove none.")
     var dryRun = false
@@ -16,11 +15,13 @@ extension ResultsCommand {
     var all = false
 
     func validate() throws {
-      if filter.isEmpty, !all { throw ValidationError("name which jobs, for example --until 30d; or --all") }
+      if jobs.filter.isEmpty, !all {
+        throw ValidationError("name which jobs, for example --until 30d; or --all")
+      }
     }
 
     func run() throws {
-      let count = try store.openForChanges().prune(try filter.make(), dryRun: dryRun) { count in
+      let count = try jobs.store.openForChanges().prune(jobs.filter.make(), dryRun: dryRun) { count in
         Output.progress("\(count) \(dryRun ? "found" : "removed")")
         return true
       }
@@ -33,8 +34,7 @@ extension ResultsCommand {
     static let configuration = CommandConfiguration(
       commandName: "retry", abstract: "Run failed jobs again, where their request was kept.")
 
-    @OptionGroup var store: StoreArguments
-    @OptionGroup var filter: Filter
+    @OptionGroup var jobs: Jobs
 
     @Argument(help: "A job's id; without one, every failed job that matches the filters.")
     var id: String?
@@ -44,18 +44,18 @@ extension ResultsCommand {
 
     func validate() throws {
       if id == nil { return }
-      var others = filter
+      var others = jobs.filter
       others.tenant = nil
       if !others.isEmpty { throw ValidationError("with a job's id no filter but --tenant has a meaning") }
     }
 
     func run() throws {
-      let maintenance = try store.openForChanges()
+      let maintenance = try jobs.store.openForChanges()
       let (retried, without) =
         if let id {
-          try maintenance.retry(jobID: try failedJob(id), tenant: filter.tenant, dryRun: dryRun)
+          try maintenance.retry(jobID: try failedJob(id), tenant: jobs.filter.tenant, dryRun: dryRun)
         } else {
-          try maintenance.retry(try filter.make(), dryRun: dryRun)
+          try maintenance.retry(jobs.filter.make(), dryRun: dryRun)
         }
       try Output.line(
         "\(retried) \(dryRun ? "would be " : "")queued again; \(without) have no request that was kept")
@@ -63,8 +63,8 @@ extension ResultsCommand {
     }
 
     private func failedJob(_ text: String) throws -> [UInt8] {
-      let jobs = try store.open().jobs(named: text, tenant: filter.tenant)
-      guard let failed = jobs.first(where: { $0.row.status != 0 }) else {
+      let found = try jobs.store.open().jobs(named: text, tenant: jobs.filter.tenant)
+      guard let failed = found.first(where: { $0.row.status != 0 }) else {
         throw CommandFailure("job \(text) has succeeded; only failed jobs are run again")
       }
       return failed.row.jobID
@@ -75,22 +75,16 @@ extension ResultsCommand {
     static let configuration = CommandConfiguration(
       commandName: "forget", abstract: "Remove a job's result, so that the same message is new again.")
 
-    @OptionGroup var store: StoreArguments
-
-    @Argument(help: "The job's id, as text or 0x and hexadecimal digits.")
-    var id: String
-
-    @Option(help: "Of this tenant; without it, of all.")
-    var tenant: String?
+    @OptionGroup var job: Job
 
     @Flag(help: "Say how many would go, and remove none.")
     var dryRun = false
 
     func run() throws {
-      let maintenance = try store.openForChanges()
+      let maintenance = try job.store.openForChanges()
       var count = 0
-      for id in JobIDText.readings(id) where count == 0 {
-        count = try maintenance.forget(jobID: id, tenant: tenant, dryRun: dryRun)
+      for id in JobIDText.readings(job.id) where count == 0 {
+        count = try maintenance.forget(jobID: id, tenant: job.tenant, dryRun: dryRun)
       }
       try Output.line(dryRun ? "\(count) would be forgotten" : "\(count) forgotten")
       if count == 0 { throw ExitCode(1) }

@@ -13,8 +13,15 @@ struct ResultsCommand: ParsableCommand {
     @Option(help: "Of this tenant; an empty text is the tenant without a name.")
     var tenant: String?
 
-    @Option(help: "With this status, by number or name. Repeatable.")
-    var status: [String] = []
+    @Option(
+      help: "With this status, by number or name. Repeatable.",
+      transform: { text in
+        guard let number = Names.number(text, in: Names.statuses).flatMap({ UInt32(exactly: $0) }) else {
+          throw ValidationError("a number, or one of \(Names.statuses.map(\.1).joined(separator: ", "))")
+        }
+        return number
+      })
+    var status: [UInt32] = []
 
     @Flag(help: "With a status other than ok.")
     var failed = false
@@ -31,18 +38,22 @@ struct ResultsCommand: ParsableCommand {
     @Option(help: "Run by this worker.")
     var worker: String?
 
-    @Option(help: "Finished since: ISO time, Unix seconds, or an age such as 15m, 2h, 7d.")
-    var since: String?
+    @Option(
+      parsing: .unconditional,
+      help: "Finished since: ISO time, Unix seconds, or an age such as 15m, 2h, 7d.",
+      transform: TimeText.parse)
+    var since: Int64?
 
-    @Option(help: "Finished before: the same forms.")
-    var until: String?
+    @Option(
+      parsing: .unconditional, help: "Finished before: the same forms.", transform: TimeText.parse)
+    var until: Int64?
 
     func validate() throws {
       try Names.check(state, in: Names.states, of: "--state")
       try Names.check(verb, in: Names.verbs, of: "--verb")
     }
 
-    func make() throws -> ResultFilter {
+    func make() -> ResultFilter {
       var filter = ResultFilter()
       filter.tenant = tenant
       filter.onlyFailures = failed
@@ -50,24 +61,10 @@ struct ResultsCommand: ParsableCommand {
       filter.verb = verb
       filter.function = function
       filter.worker = worker
-      filter.statuses = try status.map { text in
-        guard let number = Names.number(text, in: Names.statuses).flatMap({ UInt32(exactly: $0) }) else {
-          throw ValidationError(
-            "--status is \(text); a number, or one of \(Names.statuses.map(\.1).joined(separator: ", "))")
-        }
-        return number
-      }
-      filter.since = try since.map { try time($0, "--since") }
-      filter.until = try until.map { try time($0, "--until") }
+      filter.statuses = status
+      filter.since = since
+      filter.until = until
       return filter
-    }
-
-    private func time(_ text: String, _ option: String) throws -> Int64 {
-      guard let time = TimeText.decode(text) else {
-        throw ValidationError(
-          "\(option) \(text) is not a time; use 2026-01-31T12:00:00Z, Unix seconds, or an age like 15m")
-      }
-      return time
     }
 
     var isEmpty: Bool {
@@ -75,6 +72,23 @@ struct ResultsCommand: ParsableCommand {
         && worker == nil
         && since == nil && until == nil
     }
+  }
+
+  /// Jobs of a store.
+  struct Jobs: ParsableArguments {
+    @OptionGroup var store: StoreArguments
+    @OptionGroup var filter: Filter
+  }
+
+  /// One job of a store, or those of several tenants that have the same id.
+  struct Job: ParsableArguments {
+    @OptionGroup var store: StoreArguments
+
+    @Argument(help: "The job's id, as text or in hexadecimal digits, with or without 0x.")
+    var id: String
+
+    @Option(help: "Of this tenant; without it, of all.")
+    var tenant: String?
   }
 
   static var printer: RowPrinter<ResultRow> {
@@ -103,8 +117,7 @@ struct ResultsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
       commandName: "list", abstract: "Finished jobs, the newest first.")
 
-    @OptionGroup var store: StoreArguments
-    @OptionGroup var filter: Filter
+    @OptionGroup var jobs: Jobs
     @OptionGroup var page: PageOptions
 
     @Option(help: "Order: \(ResultOrder.allCases.map(\.rawValue).joined(separator: ", ")).")
@@ -122,8 +135,8 @@ struct ResultsCommand: ParsableCommand {
           "--sort is \(sort); one of \(ResultOrder.allCases.map(\.rawValue).joined(separator: ", "))")
       }
       try page.print(
-        try store.open().results(
-          try filter.make(), order: order, limit: page.limit, after: try page.cursor(),
+        try jobs.store.open().results(
+          jobs.filter.make(), order: order, limit: page.limit, after: try page.cursor(),
           budget: .milliseconds(100)), with: printer)
     }
   }
@@ -131,13 +144,7 @@ struct ResultsCommand: ParsableCommand {
   struct Show: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "show", abstract: "One job, whole.")
 
-    @OptionGroup var store: StoreArguments
-
-    @Argument(help: "The job's id, as text or 0x and hexadecimal digits.")
-    var id: String
-
-    @Option(help: "Of this tenant.")
-    var tenant: String?
+    @OptionGroup var job: Job
 
     @Flag(help: "One JSON object.")
     var json = false
@@ -146,7 +153,7 @@ struct ResultsCommand: ParsableCommand {
     var body = false
 
     func run() throws {
-      for detail in try store.open().jobs(named: id, tenant: tenant) {
+      for detail in try job.store.open().jobs(named: job.id, tenant: job.tenant) {
         if body {
           try Output.write(detail.result ?? [])
         } else if json {
@@ -229,13 +236,12 @@ struct ResultsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
       commandName: "export", abstract: "Every matching job to standard output, as JSON lines or CSV.")
 
-    @OptionGroup var store: StoreArguments
-    @OptionGroup var filter: Filter
+    @OptionGroup var jobs: Jobs
     @OptionGroup var format: FormatOptions
 
     func run() throws {
-      let queries = try store.open()
-      let filter = try filter.make()
+      let queries = try jobs.store.open()
+      let filter = jobs.filter.make()
       let format = format.format == .csv ? FormatOptions.Format.csv : .json
       var cursor: PageCursor?
       var count = 0

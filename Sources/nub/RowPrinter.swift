@@ -116,7 +116,7 @@ struct RowPrinter<Row> {
     var widths = shown.indices.map { index in
       max(header ? shown[index].title.count : 0, cells.map { TerminalText.columns($0[index]) }.max() ?? 0)
     }
-    if let width { fit(&widths, of: shown, in: width) }
+    if let width { fit(&widths, of: shown, cells, in: width) }
     func line(_ texts: [String]) -> String {
       var parts: [String] = []
       for (index, text) in texts.enumerated() {
@@ -131,8 +131,8 @@ struct RowPrinter<Row> {
   }
 
   /// Narrows columns until the line fits: first the one that has what is left, down to its title, then those that a person knows by
-  /// their beginning.
-  private func fit(_ widths: inout [Int], of shown: [Column], in width: Int) {
+  /// their beginning, as far as that still tells them apart.
+  private func fit(_ widths: inout [Int], of shown: [Column], _ cells: [[String]], in width: Int) {
     var excess = widths.reduce(0, +) + 2 * (widths.count - 1) - width
     func narrow(_ index: Int, to least: Int) {
       let less = min(excess, widths[index] - least)
@@ -142,8 +142,17 @@ struct RowPrinter<Row> {
     }
     for index in shown.indices where shown[index].takesRest { narrow(index, to: shown[index].title.count) }
     for index in shown.indices {
-      if let least = shown[index].shortensTo { narrow(index, to: max(least, shown[index].title.count)) }
+      guard let least = shown[index].shortensTo else { continue }
+      narrow(index, to: max(least, shown[index].title.count, RowPrinter.telling(cells.map { $0[index] })))
     }
+  }
+
+  /// How many columns of different texts are enough to tell each from the others, with what stands for the rest.
+  private static func telling(_ texts: [String]) -> Int {
+    let sorted = Set(texts).sorted()
+    let same = zip(sorted, sorted.dropFirst()).map { TerminalText.columns($0.commonPrefix(with: $1)) }
+    // One more character, which may be a wide one, and the mark.
+    return same.max().map { $0 + 3 } ?? 0
   }
 
   /// RFC 4180. By bytes: a comma with an accent on it is one character, and not a comma, to Swift; readers of CSV know bytes.

@@ -18,18 +18,15 @@ struct StoreArguments: ParsableArguments {
     }
   }
 
-  func open() throws -> SQLiteQueries {
-    guard FileManager.default.fileExists(atPath: path) else {
-      throw CommandFailure("there is no store at \(path); name one with --store or NUB_STORE")
-    }
-    return try SQLiteQueries(path: path)
-  }
+  func open() throws -> SQLiteQueries { try SQLiteQueries(path: try existing()) }
 
-  func openForChanges() throws -> SQLiteMaintenance {
+  func openForChanges() throws -> SQLiteMaintenance { try SQLiteMaintenance(path: try existing()) }
+
+  private func existing() throws -> String {
     guard FileManager.default.fileExists(atPath: path) else {
       throw CommandFailure("there is no store at \(path); name one with --store or NUB_STORE")
     }
-    return try SQLiteMaintenance(path: path)
+    return path
   }
 }
 
@@ -79,5 +76,14 @@ enum TimeText {
   /// Digits alone, no sign.
   private static func number(_ text: Substring) -> Int64? {
     text.utf8.allSatisfy((UInt8(ascii: "0")...UInt8(ascii: "9")).contains) ? Int64(text) : nil
+  }
+
+  /// The same, for an option.
+  static func parse(_ text: String) throws -> Int64 {
+    guard let time = decode(text) else {
+      throw ValidationError(
+        "\(text) is not a time; use 2026-01-31T12:00:00Z, Unix seconds, or an age like 15m")
+    }
+    return time
   }
 }

@@ -39,17 +39,23 @@ struct WorkerControlCommand: ParsableCommand {
       let place = try settings.controlPlace
       let client = ControlClient(place)
       let command = ControlCommand(rawValue: verb.rawValue) ?? .status
-      var failures = 0
+      var failure: ExitCode?
       for name in try choose(client, among: place) {
-        let reply = try client.send(command, to: name)
-        if let error = reply.error {
-          failures += 1
-          Output.error("nub: \(reply.status.name): \(error)")
+        do {
+          let reply = try client.send(command, to: name)
+          if let error = reply.error {
+            failure = failure ?? ExitCode(1)
+            Output.error("nub: \(reply.status.name): \(error)")
+          }
+          let isJSON = parent.options.json
+          if reply.error == nil || isJSON { try Output.line(isJSON ? try jsonLine(reply) : text(reply)) }
+        } catch let error as ControlError {
+          // The others are told all the same.
+          Output.error("nub: \(error)")
+          failure = ExitCode(EndStatus.unreachable.rawValue)
         }
-        let isJSON = parent.options.json
-        if reply.error == nil || isJSON { try Output.line(isJSON ? try jsonLine(reply) : text(reply)) }
       }
-      if failures > 0 { throw ExitCode(1) }
+      if let failure { throw failure }
     } catch let error as ControlError {
       Output.error("nub: \(error)")
       throw ExitCode(EndStatus.unreachable.rawValue)
@@ -60,15 +66,16 @@ struct WorkerControlCommand: ParsableCommand {
     let names = try client.workers()
     guard !names.isEmpty else { throw ControlError(.nobody, "no worker listens at \(place)") }
     if let worker {
-      let matching = try names.filter { name in
-        let status = try client.send(.status, to: name).status
+      let matching = names.filter { name in
+        // One that does not answer is not the one that is meant, as far as can be known.
+        guard let status = try? client.send(.status, to: name).status else { return false }
         return status.name == worker || "\(status.pid)" == worker
       }
       guard !matching.isEmpty else { throw ControlError(.nobody, "no worker here is called \(worker)") }
       return matching
     }
     if names.count == 1 || all || verb == .status { return names }
-    let known = try names.map { try client.send(.status, to: $0).status.name }
+    let known = names.compactMap { try? client.send(.status, to: $0).status.name }
     throw ControlError(
       .ambiguous,
       "\(names.count) workers share this store: say --all, or --worker with one of \(known.joined(separator: ", "))"
@@ -77,13 +84,15 @@ struct WorkerControlCommand: ParsableCommand {
 
   private func text(_ reply: ControlReply) -> String {
     let status = reply.status
-    if let note = reply.note, verb != .status { return "\(printable(status.name)): \(printable(note))" }
+    if let note = reply.note, verb != .status {
+      return "\(TerminalText.printable(status.name)): \(TerminalText.printable(note))"
+    }
     var lines = [
-      "\(printable(status.name)) \(status.phase), pid \(status.pid), \(status.ready ? "ready" : "not ready")"
+      "\(TerminalText.printable(status.name)) \(status.phase), pid \(status.pid), \(status.ready ? "ready" : "not ready")"
     ]
     if !status.stuck.isEmpty { lines.append("  no progress: \(status.stuck.joined(separator: ", "))") }
-    if let store = status.store { lines.append("  store: \(printable(store))") }
-    if let sandboxes = status.sandboxes { lines.append("  sandboxes: \(printable(sandboxes))") }
+    if let store = status.store { lines.append("  store: \(TerminalText.printable(store))") }
+    if let sandboxes = status.sandboxes { lines.append("  sandboxes: \(TerminalText.printable(sandboxes))") }
     lines.append(
       "  \(status.lanesBusy) of \(status.lanes) lanes busy, \(status.waiting) jobs waiting, "
         + "\(status.inFlight) in flight")
@@ -91,16 +100,9 @@ struct WorkerControlCommand: ParsableCommand {
       "  \(status.succeeded) succeeded, \(status.failed) failed, \(status.duplicates) answered from the store"
     )
     if !status.endpoints.isEmpty {
-      lines.append("  \(status.endpoints.map(printable).joined(separator: " "))")
+      lines.append("  \(status.endpoints.map(TerminalText.printable).joined(separator: " "))")
     }
     return lines.joined(separator: "\n")
-  }
-
-  /// A worker's name is what somebody chose: nothing of it may reach the terminal as a command.
-  private func printable(_ text: String) -> String {
-    text.unicodeScalars.map { scalar in
-      scalar.properties.generalCategory == .control ? "\\u{\(String(scalar.value, radix: 16))}" : "\(scalar)"
-    }.joined()
   }
 }
 

@@ -9,20 +9,17 @@ Ends with 1 when a good job was answered wrongly or not at all, the worker or th
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import random
-import shutil
 import socket
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
 
 import zmq
 
+import long_run
 import mdp_peers
 import watch
 import wire
@@ -377,32 +374,8 @@ class Run:
 
 def fuzz(seconds: float, seed: int) -> list[str]:
     """Runs, and returns what was wrong."""
-    directory = Path(tempfile.mkdtemp(prefix="nub-live-"))
-    run = None
-    try:
-        run = Run(seconds, seed, directory)
-        problems = run.execute()
-    finally:
-        if run is not None:
-            run.close()
-        if not os.environ.get("NUB_KEEP"):
-            shutil.rmtree(directory, ignore_errors=True)
-    return problems
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="ops/fuzz/live", description="Fuzz a live worker and broker, at every door.")
-    parser.add_argument("--seconds", type=float, default=8)
-    parser.add_argument("--minutes", type=float, default=0)
-    parser.add_argument("--seed", type=int, default=int(os.environ.get("NUB_SEED", time.time_ns() % 1_000_000)))
-    arguments = parser.parse_args()
-    seconds = arguments.minutes * 60 or arguments.seconds
-    print(f"seed {arguments.seed}, {seconds:g} s")
-    problems = fuzz(seconds, arguments.seed)
-    for problem in problems:
-        print(f"PROBLEM: {problem}")
-    return 1 if problems else 0
+    return long_run.in_folder("live", lambda directory: Run(seconds, seed, directory))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(long_run.command("ops/fuzz/live", "Fuzz a live worker and broker, at every door.", 8, fuzz))

@@ -11,20 +11,17 @@ that is what the store has recorded for it, once. `counter` (function 16) gives 
 
 from __future__ import annotations
 
-import argparse
 import collections
-import os
 import random
-import shutil
 import sqlite3
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
 
 import zmq
 
+import long_run
 import mdp_peers
 import watch
 import wire
@@ -311,31 +308,8 @@ class Soak:
 
 def soak(seconds: float, seed: int) -> list[str]:
     """Soaks, and returns what was wrong."""
-    directory = Path(tempfile.mkdtemp(prefix="nub-soak-"))
-    made = None
-    try:
-        made = Soak(seconds, seed, directory)
-        return made.execute()
-    finally:
-        if made is not None:
-            made.close()
-        if not os.environ.get("NUB_KEEP"):
-            shutil.rmtree(directory, ignore_errors=True)
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="ops/soak", description="Load, faults, kills and reconnects, for as long as you like.")
-    parser.add_argument("--seconds", type=float, default=20)
-    parser.add_argument("--minutes", type=float, default=0)
-    parser.add_argument("--seed", type=int, default=int(os.environ.get("NUB_SEED", time.time_ns() % 1_000_000)))
-    arguments = parser.parse_args()
-    seconds = arguments.minutes * 60 or arguments.seconds
-    print(f"seed {arguments.seed}, {seconds:g} s")
-    problems = soak(seconds, arguments.seed)
-    for problem in problems:
-        print(f"PROBLEM: {problem}")
-    return 1 if problems else 0
+    return long_run.in_folder("soak", lambda directory: Soak(seconds, seed, directory))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(long_run.command("ops/soak", "Load, faults, kills and reconnects, for as long as you like.", 20, soak))

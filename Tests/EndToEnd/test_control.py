@@ -140,6 +140,24 @@ def test_workers_of_one_store_are_told_apart(make_worker):
     assert (first.wait(), second.wait()) == (0, 0)
 
 
+def test_one_that_does_not_answer_keeps_nobody_from_the_others(make_worker):
+    workers = []
+    for name in ("first", "second"):
+        workers.append(make_worker(start=False))
+        workers[-1].store, workers[-1].arguments = workers[0].store, ["--name", name]
+        workers[-1].start()
+    first, second = workers
+    first.process.send_signal(signal.SIGSTOP)
+    try:
+        assert [reply["status"]["name"] for reply in ctl(first, "quiet", "--worker", "second")] == ["second"]
+        done = run("drain", "--all", "--store", str(first.store))
+        assert done.returncode == NOBODY_THERE and "did not answer" in done.stderr
+        assert second.wait() == 0
+    finally:
+        first.process.send_signal(signal.SIGCONT)
+    assert ctl(first)[0]["status"]["name"] == "first"
+
+
 def test_a_killed_workers_socket_is_taken_over(make_worker):
     worker = make_worker()
     directory = Path(f"{worker.store}.control")

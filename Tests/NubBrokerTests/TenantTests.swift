@@ -1,4 +1,5 @@
 @testable import NubBroker
+import NubJSON
 import NubSecurity
 import NubZMQ
 import Testing
@@ -114,7 +115,7 @@ struct TenantTests {
   func strict(text: String, isGood: Bool) {
     let bytes = Array(text.utf8)
     var accepted = true
-    do { _ = try bytes.withUnsafeBytes { try OptionsScanner($0) } } catch { accepted = false }
+    do { _ = try bytes.withUnsafeBytes { try BrokerOptions($0) } } catch { accepted = false }
     #expect(accepted == isGood)
   }
 
@@ -123,8 +124,8 @@ struct TenantTests {
     arguments: [[0xFF], [0xC3], [0xED, 0xA0, 0x80], [0xC0, 0x80]] as [[UInt8]])
   func encoding(bytes: [UInt8]) {
     let text = Array("{\"a\":\"".utf8) + bytes + Array("\"}".utf8)
-    #expect(throws: OptionsScanner.Malformed.self) {
-      try text.withUnsafeBytes { _ = try OptionsScanner($0) }
+    #expect(throws: JSONError.self) {
+      try text.withUnsafeBytes { _ = try BrokerOptions($0) }
     }
   }
 }

@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 @testable import NubSecurity
@@ -52,5 +53,26 @@ import Testing
   @Test func `what the process holds and can have is known`() {
     #expect(ProcessMemory.resident > 1 << 20)
     #expect(ProcessMemory.available > ProcessMemory.resident)
+  }
+
+  @Test func `a control group has no more than any that it is in`() throws {
+    let root = FileManager.default.temporaryDirectory.appending(path: "nub-cgroup-\(UUID())")
+    defer { try? FileManager.default.removeItem(at: root) }
+    func bound(_ group: String, _ bytes: String) throws {
+      let folder = root.appending(path: group)
+      try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+      try Data("\(bytes)\n".utf8).write(to: folder.appending(path: "memory.max"))
+    }
+    try bound("a.slice/b.service", "max")
+    #expect(ProcessMemory.bound(ofGroup: "/a.slice/b.service", in: root.path) == nil)
+    try bound("a.slice", "1000")
+    #expect(ProcessMemory.bound(ofGroup: "/a.slice/b.service", in: root.path) == 1000)
+    try bound("a.slice/b.service", "2000")
+    #expect(ProcessMemory.bound(ofGroup: "/a.slice/b.service", in: root.path) == 1000)
+    try bound("a.slice/b.service", "500")
+    #expect(ProcessMemory.bound(ofGroup: "/a.slice/b.service", in: root.path) == 500)
+    #expect(ProcessMemory.bound(ofGroup: "/", in: root.path) == nil)
+    try bound("", "300")
+    #expect(ProcessMemory.bound(ofGroup: "/a.slice/b.service", in: root.path) == 300)
   }
 }

@@ -6,20 +6,32 @@ import Testing
 
 /// The log's file, which is longer than what it holds (docs/decisions/0430).
 @Suite struct LogTests {
-  private func length(_ path: String) throws -> Int {
+  private let folder: TemporaryFolder
+  private let path: String
+
+  init() throws {
+    folder = try TemporaryFolder()
+    path = folder.path("store.db")
+  }
+
+  private func makeWriter(
+    _ options: StoreOptions = StoreOptions(), at path: String? = nil
+  ) throws -> any StoreWriter {
+    try SQLiteStore(path: path ?? self.path, options: options)
+      .makeWriter(WorkerIdentity(name: "w", host: "h", pid: 1, version: "1"))
+  }
+
+  private func length() throws -> Int {
     let attributes = try FileManager.default.attributesOfItem(atPath: path + "-wal")
     return try #require(attributes[.size] as? Int)
   }
 
   @Test func commitsDoNotMakeTheLogLonger() throws {
-    let folder = try TemporaryFolder()
-    let path = folder.path("store.db")
-    let store = try SQLiteStore(path: path)
-    let writer = try store.makeWriter(WorkerIdentity(name: "w", host: "h", pid: 1, version: "1"))
-    var lengths = Set([try length(path)])
+    let writer = try makeWriter()
+    var lengths = Set([try length()])
     for number in 0..<600 {
       try writer.commit { $0.finished = [Sample.job("\(number)")] }
-      lengths.insert(try length(path))
+      lengths.insert(try length())
     }
     // 600 commits of three frames at least: some seven megabytes.
     let whole = lengths.sorted().map { Double($0) / Double(1 << 20) }
@@ -27,52 +39,36 @@ import Testing
   }
 
   @Test func withoutFullDurabilityTheLogIsAsLongAsItMustBe() throws {
-    let folder = try TemporaryFolder()
-    let path = folder.path("store.db")
     var options = StoreOptions()
     options.durability = .normal
-    let store = try SQLiteStore(path: path, options: options)
-    let writer = try store.makeWriter(WorkerIdentity(name: "w", host: "h", pid: 1, version: "1"))
+    let writer = try makeWriter(options)
     try writer.commit { $0.finished = [Sample.job("a")] }
-    #expect(try length(path) < 1 << 20)
+    #expect(try length() < 1 << 20)
   }
 
   @Test func whatIsBehindTheLastCommitIsNoPartOfIt() throws {
-    let folder = try TemporaryFolder()
-    let path = folder.path("store.db")
-    let store = try SQLiteStore(path: path)
-    let writer = try store.makeWriter(WorkerIdentity(name: "w", host: "h", pid: 1, version: "1"))
+    let writer = try makeWriter()
     for number in 0..<100 { try writer.commit { $0.finished = [Sample.job("\(number)")] } }
     // As a machine that lost its power would find it: the file and its log, and no index to the log.
     let copy = folder.path("copy.db")
     for suffix in ["", "-wal"] {
       try FileManager.default.copyItem(atPath: path + suffix, toPath: copy + suffix)
     }
-    let reopened = try SQLiteStore(path: copy)
-    let other = try reopened.makeWriter(WorkerIdentity(name: "v", host: "h", pid: 2, version: "1"))
+    let other = try makeWriter(at: copy)
     try other.commit { $0.finished = [Sample.job("100")] }
-    let queries = try SQLiteQueries(path: copy)
-    #expect(try queries.statistics().jobs == 101)
-    #expect(try queries.integrityProblems() == [])
+    try expectSound(copy, jobs: 101)
   }
 
   @Test func aLogThatSomebodyCutsShortIsWrittenOn() throws {
-    let folder = try TemporaryFolder()
-    let path = folder.path("store.db")
-    let store = try SQLiteStore(path: path)
-    let writer = try store.makeWriter(WorkerIdentity(name: "w", host: "h", pid: 1, version: "1"))
+    let writer = try makeWriter()
     try writer.commit { $0.finished = [Sample.job("a")] }
-    try checkpoint(path, "TRUNCATE")
-    #expect(try length(path) == 0)
+    try checkpoint("TRUNCATE")
+    #expect(try length() == 0)
     for number in 0..<300 { try writer.commit { $0.finished = [Sample.job("\(number)")] } }
-    let queries = try SQLiteQueries(path: path)
-    #expect(try queries.statistics().jobs == 301)
-    #expect(try queries.integrityProblems() == [])
+    try expectSound(path, jobs: 301)
   }
 
   @Test func roomThatTheDiskDoesNotHaveIsGivenBack() throws {
-    let folder = try TemporaryFolder()
-    let path = folder.path("store.db")
     // Room for one MiB, not for the two that are tried next.
     let child = try ChildProcess(["fill", path, "1500000"])
     let lines = child.readAll()
@@ -85,72 +81,64 @@ import Testing
     // Behind the first MiB the file is as long as its frames, and was never filled to the limit.
     for length in longer { #expect((length - 32) % (4_096 + 24) == 0 && length < 1_500_000, "\(length)") }
     #expect(lines.suffix(2) == ["refusing nothing", "done"])
-    let queries = try SQLiteQueries(path: path)
-    #expect(Int(try queries.statistics().jobs) == lines.count { $0.hasPrefix("R ") })
-    #expect(try queries.integrityProblems() == [])
+    try expectSound(path, jobs: lines.count { $0.hasPrefix("R ") })
   }
 
   @Test func anotherWorkersRoomIsUsed() throws {
-    let folder = try TemporaryFolder()
-    let path = folder.path("store.db")
     let store = try SQLiteStore(path: path)
     let writers = try (0..<4).map {
       try store.makeWriter(WorkerIdentity(name: "\($0)", host: "h", pid: 1, version: "1"))
     }
     for writer in writers { try writer.commit { $0.heartbeat = Sample.now } }
-    #expect(try length(path) == 1 << 20)
+    #expect(try length() == 1 << 20)
   }
 
   @Test func aLogThatWasCutShortGetsRoomAgainWhenItStartsOver() throws {
-    let folder = try TemporaryFolder()
-    let path = folder.path("store.db")
-    let store = try SQLiteStore(path: path)
-    let writer = try store.makeWriter(WorkerIdentity(name: "w", host: "h", pid: 1, version: "1"))
+    let writer = try makeWriter()
     for number in 0..<100 { try writer.commit { $0.finished = [Sample.job("\(number)")] } }
-    try checkpoint(path, "TRUNCATE")
-    #expect(try length(path) == 0)
+    try checkpoint("TRUNCATE")
+    #expect(try length() == 0)
     for number in 100..<103 { try writer.commit { $0.finished = [Sample.job("\(number)")] } }
-    #expect(try length(path) == 1 << 20)
+    #expect(try length() == 1 << 20)
   }
 
   @Test func aWorkerThatStopsLeavesTheWholeStoreInTheFile() throws {
-    let folder = try TemporaryFolder()
-    let path = folder.path("store.db")
-    let store = try SQLiteStore(path: path)
-    let writer = try store.makeWriter(WorkerIdentity(name: "w", host: "h", pid: 1, version: "1"))
+    let writer = try makeWriter()
     try writer.commit { $0.finished = [Sample.job("a")] }
     try writer.close()
-    #expect(try length(path) == 0)
+    #expect(try length() == 0)
     try FileManager.default.copyItem(atPath: path, toPath: folder.path("copy.db"))
     #expect(try SQLiteStore(path: folder.path("copy.db")).makeReader().find("a") != nil)
   }
 
   @Test func otherProgramsMoveAndCutTheLogMeanwhile() throws {
-    let folder = try TemporaryFolder()
-    let path = folder.path("store.db")
     var options = StoreOptions()
     options.checkpointBytes = 256 << 10
-    let store = try SQLiteStore(path: path, options: options)
-    let writer = try store.makeWriter(WorkerIdentity(name: "w", host: "h", pid: 1, version: "1"))
+    let writer = try makeWriter(options)
     let modes = ["TRUNCATE", "RESTART", "PASSIVE", "FULL"]
     for number in 0..<400 {
       try writer.commit { $0.finished = [Sample.job("\(number)")] }
-      if number % 25 == 24 { try checkpoint(path, modes[number / 25 % 4]) }
+      if number % 25 == 24 { try checkpoint(modes[number / 25 % 4]) }
       if number % 100 == 50 {
         // As after a crash of the machine: the index is made anew from the log, zeros and all.
         let copy = folder.path("copy-\(number).db")
         // By another process: closing the file in this one would drop the writer's locks on it.
         for suffix in ["", "-wal"] { try run("/bin/cp", path + suffix, copy + suffix) }
-        #expect(try SQLiteQueries(path: copy).statistics().jobs == number + 1)
-        #expect(try SQLiteQueries(path: copy).integrityProblems() == [])
+        try expectSound(copy, jobs: number + 1)
       }
     }
-    let queries = try SQLiteQueries(path: path)
-    #expect(try queries.statistics().jobs == 400)
-    #expect(try queries.integrityProblems() == [])
+    try expectSound(path, jobs: 400)
   }
 
-  private func checkpoint(_ path: String, _ mode: String) throws {
+  private func expectSound(
+    _ path: String, jobs: Int, sourceLocation: SourceLocation = #_sourceLocation
+  ) throws {
+    let queries = try SQLiteQueries(path: path)
+    #expect(Int(try queries.statistics().jobs) == jobs, sourceLocation: sourceLocation)
+    #expect(try queries.integrityProblems() == [], sourceLocation: sourceLocation)
+  }
+
+  private func checkpoint(_ mode: String) throws {
     try run("/usr/bin/sqlite3", path, "PRAGMA journal_size_limit=70000; PRAGMA wal_checkpoint(\(mode))")
   }
 

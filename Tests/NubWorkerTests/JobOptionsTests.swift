@@ -1,4 +1,5 @@
 import NubCap
+import NubJSON
 import Testing
 
 @testable import NubWorker
@@ -48,7 +49,7 @@ private func parse(_ bytes: [UInt8]) throws -> JobOptions { try JobOptions(json:
     #"{"priority":10}"#, #"{"priority":"high"}"#, #"{"fresh":1}"#, #"{"fresh":"true"}"#, #"{"tenant":5}"#,
     #"{"tenant":null}"#, #"{"caps":"ab"}"#, #"{"caps":["ab"]}"#, #"{"caps":[5]}"#, #"{"traceparent":[]}"#,
   ]) func `a known option of a wrong type is refused`(text: String) {
-    #expect(throws: OptionsError.self) { try parse(text) }
+    #expect(throws: JSONError.self) { try parse(text) }
   }
 
   @Test(arguments: [
@@ -60,7 +61,7 @@ private func parse(_ bytes: [UInt8]) throws -> JobOptions { try JobOptions(json:
     "{\"a\":\"\\u12",
     "\u{FEFF}{}", "{\"a\":NaN}", "{'a':1}", "{}{}", "{\"a\":[1,]}", "{\"a\":[,1]}", "{\"a\":[1 2]}",
   ]) func `what is not JSON is refused`(text: String) {
-    #expect(throws: OptionsError.self) { try parse(text) }
+    #expect(throws: JSONError.self) { try parse(text) }
   }
 
   @Test(
@@ -70,18 +71,18 @@ private func parse(_ bytes: [UInt8]) throws -> JobOptions { try JobOptions(json:
       [0xF0, 0x80, 0x80, 0x80], [0x80], [0xC3], [0xE2, 0x82], [0xFF],
     ] as [[UInt8]]) func `ill-formed UTF-8 is refused`(sequence: [UInt8])
   {
-    #expect(throws: OptionsError.self) { try parse(Array(#"{"a":""#.utf8) + sequence + Array(#""}"#.utf8)) }
+    #expect(throws: JSONError.self) { try parse(Array(#"{"a":""#.utf8) + sequence + Array(#""}"#.utf8)) }
   }
 
   @Test func `a known key that occurs twice is refused`() {
-    #expect(throws: OptionsError.self) { try parse(#"{"tenant":"a","tenant":"b"}"#) }
-    #expect(throws: OptionsError.self) { try parse(#"{"tenant":"a","\u0074enant":"a"}"#) }
+    #expect(throws: JSONError.self) { try parse(#"{"tenant":"a","tenant":"b"}"#) }
+    #expect(throws: JSONError.self) { try parse(#"{"tenant":"a","\u0074enant":"a"}"#) }
   }
 
   @Test func `a tenant has at most 64 bytes`() throws {
     let longest = String(repeating: "é", count: 32)
     #expect(try parse("{\"tenant\":\"\(longest)\"}").tenant == ShortBytes(longest))
-    #expect(throws: OptionsError.self) { try parse("{\"tenant\":\"\(longest)x\"}") }
+    #expect(throws: JSONError.self) { try parse("{\"tenant\":\"\(longest)x\"}") }
   }
 
   @Test func `nesting is bounded`() throws {
@@ -89,7 +90,7 @@ private func parse(_ bytes: [UInt8]) throws -> JobOptions { try JobOptions(json:
       "{\"a\":" + String(repeating: "[", count: depth) + String(repeating: "]", count: depth) + "}"
     }
     _ = try parse(nested(31))
-    #expect(throws: OptionsError.self) { try parse(nested(60_000)) }
+    #expect(throws: JSONError.self) { try parse(nested(60_000)) }
   }
 
   @Test func `at most 256 caps are named`() throws {
@@ -100,7 +101,7 @@ private func parse(_ bytes: [UInt8]) throws -> JobOptions { try JobOptions(json:
         + "]}"
     }
     #expect(try parse(caps(256)).caps.count == 256)
-    #expect(throws: OptionsError.self) { try parse(caps(257)) }
+    #expect(throws: JSONError.self) { try parse(caps(257)) }
   }
 
   @Test func `no prefix and no flipped byte of valid options traps the scanner`() {

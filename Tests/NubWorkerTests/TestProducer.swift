@@ -1,7 +1,7 @@
-import CZeroMQ
 import Glibc
 import Logging
 import NubCap
+import NubZMQ
 import Testing
 
 @testable import NubWorker
@@ -33,29 +33,44 @@ struct TestReply {
 
 /// A plain ZeroMQ socket with blocking calls that give up after ten seconds: a test may be slow, never stuck.
 final class TestSocket {
+  enum Kind {
+    case dealer, push, pull, req
+
+    fileprivate var socket: SocketKind {
+      switch self {
+      case .dealer: .dealer
+      case .push: .push
+      case .pull: .pull
+      case .req: .request
+      }
+    }
+  }
+
   private let context: Context
-  private let socket: Socket
+  private var socket: Socket
   private var inbound = InboundMessage(maximumFrames: 400, maximumBytes: 256 << 20)
-  private var poller = Poller()
+  private var poller = PollSet()
   private let item: Int
   let endpoint: String
 
-  init(_ kind: Socket.Kind, bind: String) throws {
+  init(_ kind: Kind, bind: String) throws {
     context = try Context()
-    socket = try Socket(context, kind)
-    try socket.set(ZMQ_LINGER, Int32(0))
+    var socket = try Socket(context, kind.socket)
+    try socket.set(.linger, 0)
     try socket.bind(bind)
     endpoint = try socket.lastEndpoint()
-    item = poller.add(socket)
+    item = poller.add(socket, for: .readable)
+    self.socket = socket
   }
 
-  init(_ kind: Socket.Kind, connect: String) throws {
+  init(_ kind: Kind, connect: String) throws {
     context = try Context()
-    socket = try Socket(context, kind)
-    try socket.set(ZMQ_LINGER, Int32(0))
+    var socket = try Socket(context, kind.socket)
+    try socket.set(.linger, 0)
     try socket.connect(connect)
     endpoint = connect
-    item = poller.add(socket)
+    item = poller.add(socket, for: .readable)
+    self.socket = socket
   }
 
   /// Sends a message, waiting while the socket is full.
@@ -63,9 +78,9 @@ final class TestSocket {
     for (index, frame) in frames.enumerated() {
       let more = index < frames.count - 1
       while true {
-        let isSent = try frame.withUnsafeBytes { try socket.send($0, more: more) }
+        let isSent = try frame.withUnsafeBytes { try socket.send($0, more ? [.dontWait, .more] : .dontWait) }
         if isSent { break }
-        poller.setEvents(item, input: false, output: true)
+        poller.setInterest(item, .writable)
         try poller.wait(milliseconds: 100)
       }
     }
@@ -73,14 +88,14 @@ final class TestSocket {
 
   /// Receives a message; nil after `milliseconds` without one.
   func receive(milliseconds: Int = 10_000) throws -> [[UInt8]]? {
-    poller.setEvents(item, input: true, output: false)
+    poller.setInterest(item, .readable)
     let end = Monotonic.now + Milliseconds(milliseconds)
-    while try !inbound.receive(from: socket) {
+    while try !inbound.receive(from: &socket) {
       let now = Monotonic.now
       if now >= end { return nil }
       try poller.wait(milliseconds: Int(end.microseconds(since: now) / 1_000) + 1)
     }
-    return (0..<inbound.count).map { [UInt8](inbound.frames[$0]) }
+    return inbound.views.map { [UInt8]($0) }
   }
 
   func reply(milliseconds: Int = 10_000) throws -> TestReply {

@@ -18,76 +18,11 @@ import hashlib
 import json
 import pathlib
 import struct
+import sys
 
-from remerkleable.basic import uint8, uint32, uint64
-from remerkleable.byte_arrays import ByteList, ByteVector
-from remerkleable.complex import Container, List, Vector
-from remerkleable.union import Union
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "EndToEnd"))
+from ssz import Cap, CNode, Data, Endpoint, Image, Instance, Mapping, Overlay, Slot, Type  # noqa: E402
 
-Bytes32 = ByteVector[32]
-
-
-class Slot(Container):
-    slot: uint32
-    cap: Bytes32
-
-
-class Data(Container):
-    bytes: ByteList[2**32]
-
-
-class CNode(Container):
-    size_log: uint8
-    slots: List[Slot, 2**16]
-
-
-class Type(Container):
-    image_hash_chain: Bytes32
-
-
-class Endpoint(Container):
-    name: ByteList[64]
-    entry_pc: uint64
-    stack_top: uint64
-    arg_cnode_slot: uint32
-    arg_cnode_size: uint8
-    initial_regs: Vector[uint64, 32]
-
-
-class Mapping(Container):
-    start: uint64
-    size: uint64
-    source_path: List[uint32, 8]
-
-
-class Image(Container):
-    isa: uint8
-    code_base: uint64
-    code: ByteList[2**24]
-    endpoints: List[Endpoint, 64]
-    mappings: List[Mapping, 64]
-    pinned: List[Slot, 2**16]
-    initial: List[Slot, 2**16]
-    yield_marker_slot: List[uint32, 1]
-
-
-class Overlay(Container):
-    start: uint32
-    bytes: ByteList[2**24]
-
-
-class Instance(Container):
-    image_hash_chain: Bytes32
-    image_hash: Bytes32
-    root_cnode: Bytes32
-    rw_overlays: List[Overlay, 1024]
-    mem_size: uint32
-    regs: Vector[uint64, 32]
-    pc: uint64
-    gas_remaining: uint64
-
-
-Cap = Union[Instance, Image, Data, CNode, Type]
 KINDS = {Instance: 0, Image: 1, Data: 2, CNode: 3, Type: 4}
 
 

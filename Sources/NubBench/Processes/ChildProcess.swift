@@ -79,12 +79,6 @@ struct ChildProcess: ~Copyable {
     }
     return data
   }
-
-  /// Asks it to end in good order (SIGTERM), and waits.
-  mutating func terminate() throws(BenchError) {
-    kill(pid, SIGTERM)
-    _ = try finish()
-  }
 }
 
 /// The numbers of one JSON object that a process prints.

@@ -35,7 +35,7 @@ public struct ControlClient: Sendable {
     let patience = patience + (command == .dump ? Int(GuestDumps.patience * 1_000) : 0)
     let directory = try place.open(create: false)
     let bytes: [UInt8]?
-    do throws(NubZMQ.ZMQError) {
+    do throws(ZMQError) {
       bytes = try exchange(Array(command.rawValue.utf8), with: directory.endpoint(name), within: patience)
     } catch {
       throw ControlError(.answer, "the worker at \(directory.path)/\(name) cannot be asked", cause: error)
@@ -55,8 +55,8 @@ public struct ControlClient: Sendable {
 
   private func exchange(
     _ request: [UInt8], with endpoint: String, within patience: Int
-  ) throws(NubZMQ.ZMQError) -> [UInt8]? {
-    var socket = try NubZMQ.Socket(try Context(maxSockets: 8), .request)
+  ) throws(ZMQError) -> [UInt8]? {
+    var socket = try Socket(try Context(maxSockets: 8), .request)
     try socket.set(.linger, 0)
     try socket.set(.maxMessageSize, 1 << 20)
     try socket.connect(endpoint)

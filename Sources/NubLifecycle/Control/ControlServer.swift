@@ -24,7 +24,7 @@ public final class ControlServer: Sendable {
 
   private struct Listener: ~Copyable {
     // In this order they go away: the name is ours until the socket is closed.
-    var socket: NubZMQ.Socket
+    var socket: Socket
     let directory: ControlDirectory
     let lock: ControlLock
 
@@ -47,9 +47,9 @@ public final class ControlServer: Sendable {
     newName = directory.isNew ? taken : nil
     path = "\(directory.path)/\(taken)"
     try directory.removeStale(taken)
-    do throws(NubZMQ.ZMQError) {
+    do throws(ZMQError) {
       waker = try Waker()
-      var socket = try NubZMQ.Socket(try Context(maxSockets: 8), .reply)
+      var socket = try Socket(try Context(maxSockets: 8), .reply)
       try socket.set(.maxMessageSize, Int64(Self.requestBytes))
       try socket.set(.receiveHighWaterMark, 4)
       try socket.set(.sendHighWaterMark, 4)

@@ -39,7 +39,7 @@ final class GuestDumps: Sendable {
   }
 
   private final class Collected: @unchecked Sendable {
-    // Under `condition`.
+    // Sendable: `all` is touched under `condition` only. Not a Mutex, because somebody waits for it to change.
     private var all: [Result<String, WorkerError>] = []
     private let condition = NSCondition()
 

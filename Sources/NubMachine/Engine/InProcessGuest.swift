@@ -83,8 +83,8 @@ final class InProcessGuest: @unchecked Sendable {
 
 /// The image's function table, for this process. A test holds it against the image's own.
 enum InProcessFunctions {
+  // Made once, never written again and never freed: it is the process's only table.
   nonisolated(unsafe) private static let entries: UnsafeBufferPointer<nub_function_entry> = {
-    // Made once, never freed: it is the process's only table.
     let buffer = UnsafeMutableBufferPointer<nub_function_entry>.allocate(
       capacity: NubGuestFunctions.all.count)
     for (index, function) in NubGuestFunctions.all.enumerated() {

@@ -46,7 +46,11 @@ public final class ServiceManager: Sendable {
   public func look(_ report: ServiceReport) {
     // Sent inside, so that messages leave in the order of the looks.
     conversation.withLock { conversation in
-      if let message = conversation.look(report, now: Self.microseconds) { send(message) }
+      let before = conversation
+      // What was not heard is said again at the next look: READY above all, for which a manager waits and then kills.
+      if let message = conversation.look(report, now: Self.microseconds), !send(message) {
+        conversation = before
+      }
     }
   }
 
@@ -57,7 +61,9 @@ public final class ServiceManager: Sendable {
     conversation.withLock { if $0.isUp { send("READY=1") } }
   }
 
-  private func send(_ message: String) {
+  /// - Returns: whether the manager has it.
+  @discardableResult
+  private func send(_ message: String) -> Bool {
     let result = Array(message.utf8).withUnsafeBytes { bytes in
       address.withUnsafeBytes { address in
         nub_notify_send(
@@ -74,6 +80,7 @@ public final class ServiceManager: Sendable {
       logger.warning(
         "the service manager does not hear", metadata: ["error": "\(String(cString: strerror(-result)))"])
     }
+    return result >= 0
   }
 
   private static var microseconds: UInt64 {

@@ -29,6 +29,17 @@ extension ResultRow {
   }
 }
 
+extension ResultDetail {
+  /// - Parameters:
+  ///   - row: as ``ResultRow/select`` has it.
+  ///   - more: the job's number, result, digest, and whether its request was kept.
+  init(_ row: Row, _ more: Row) {
+    self.init(
+      row: ResultRow(row), result: more.blob(1).map { Array($0) }, digest: Array(more.blob(2) ?? Data()),
+      canRetry: more[3])
+  }
+}
+
 /// Bytes as people read them.
 public enum Hex {
   /// Two lower-case digits a byte.

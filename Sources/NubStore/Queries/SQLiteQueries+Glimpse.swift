@@ -17,13 +17,8 @@ extension SQLiteQueries {
       let rows = try db.makeStatement(sql: ResultRow.select + " WHERE j.seq = ?")
       var details: [ResultDetail] = []
       for found in try Row.fetchAll(statement, arguments: [resultBytes, id, limit]) {
-        let seq: Int64 = found.integer(0)
-        let result = found.blob(1)
-        let digest = found.blob(2) ?? Data()
-        guard let row = try Row.fetchOne(rows, arguments: [seq]) else { continue }
-        details.append(
-          ResultDetail(
-            row: ResultRow(row), result: result.map { Array($0) }, digest: Array(digest), canRetry: found[3]))
+        guard let row = try Row.fetchOne(rows, arguments: [found.integer(0) as Int64]) else { continue }
+        details.append(ResultDetail(row, found))
       }
       return details
     }

@@ -132,13 +132,8 @@ public final class SQLiteQueries: StoreQueries {
       var details: [ResultDetail] = []
       for number in tenants {
         guard let found = try Row.fetchOne(statement, arguments: [number, id]) else { continue }
-        let seq: Int64 = found.integer(0)
-        let result = found.blob(1)
-        let digest = found.blob(2) ?? Data()
-        guard let row = try Row.fetchOne(rows, arguments: [seq]) else { continue }
-        details.append(
-          ResultDetail(
-            row: ResultRow(row), result: result.map { Array($0) }, digest: Array(digest), canRetry: found[3]))
+        guard let row = try Row.fetchOne(rows, arguments: [found.integer(0) as Int64]) else { continue }
+        details.append(ResultDetail(row, found))
       }
       return details
     }

@@ -66,7 +66,7 @@ struct CurveGuard {
       }
       authenticator = try configuration.authorizedKeysPath.map { (path) throws(SecurityError) in
         try Authenticator(
-          context: context.shared, keys: AuthorizedKeys(directory: path, logger: worker.logger),
+          context: context, keys: AuthorizedKeys(directory: path, logger: worker.logger),
           logger: worker.logger)
       }
     } catch {
@@ -81,9 +81,4 @@ struct CurveGuard {
   }
 
   var client: CurveClient? { serverKey.map { CurveClient(keys: keys, serverKey: $0) } }
-}
-
-extension Context {
-  /// The same context, for the fleet's and the authenticator's sockets, which must be in it: `inproc` ends at a context's border.
-  var shared: NubZMQ.Context { NubZMQ.Context(sharing: handle, of: self) }
 }

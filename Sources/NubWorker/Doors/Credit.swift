@@ -27,8 +27,6 @@ struct Credit: Sendable {
   var isPulledShareExhausted: Bool {
     pulledJobs >= maximumJobs - maximumJobs / 4 || pulledBytes >= maximumBytes - maximumBytes / 4
   }
-  /// Jobs that may be taken before ``isExhausted`` must be asked again.
-  var remainingJobs: Int { isExhausted ? 0 : maximumJobs - jobs }
 
   mutating func take(_ share: Share) {
     jobs += 1

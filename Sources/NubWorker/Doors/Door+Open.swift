@@ -1,5 +1,4 @@
-internal import CZeroMQ
-internal import Glibc
+internal import NubZMQ
 
 extension Door {
   /// Where a fleet door's thread finds it.
@@ -10,7 +9,7 @@ extension Door {
   /// - Returns: the door, and its endpoints as bound.
   static func open(
     _ door: WorkerConfiguration.Door, index: Int, configuration: WorkerConfiguration,
-    context: Context, curve: CurveGuard?, poller: inout Poller
+    context: Context, curve: CurveGuard?, poller: inout PollSet
   ) throws(WorkerError) -> (door: Door, endpoints: [String]) {
     var options = SocketOptions()
     options.lingerMilliseconds = Int32(clamping: configuration.lingerMilliseconds)
@@ -22,7 +21,7 @@ extension Door {
         // process (docs/decisions/0412). What comes in faster than it is refused counts for MemoryGuard.
         options.receiveHighWaterMark = 0
         let make = maker(context, .router, endpoint, options, curve)
-        let socket = try make()
+        var socket = try make()
         let bound = try socket.attach(endpoint)
         let door = Door(index: index, router: socket, poller: &poller)
         door.authorizedKeys = curve?.keys(for: endpoint)
@@ -32,7 +31,7 @@ extension Door {
         // A direct door inside the process; the fleet's thread is its only producer (FleetBridge).
         options.receiveHighWaterMark = 0
         options.sendHighWaterMark = 0
-        let socket = try Socket(context, .router)
+        var socket = try Socket(context, .router)
         try socket.apply(options)
         try socket.requireRoutes()
         try socket.bind(Self.fleetEndpoint(index))
@@ -43,13 +42,13 @@ extension Door {
         inputs.receiveHighWaterMark = Int32(
           clamping: min(configuration.maximumJobs, 2 * configuration.batchJobs))
         // The collector first: there is no use in jobs whose replies have nowhere to go.
-        let output = try Socket(context, .push)
+        var output = try Socket(context, .push)
         try output.apply(options)
         // Any collector may get any reply.
         try output.encrypt(for: replies, curve, isForAllTenants: true)
         let outputEndpoint = try output.attach(replies)
         let make = maker(context, .pull, jobs, inputs, curve)
-        let input = try make()
+        var input = try make()
         let inputEndpoint = try input.attach(jobs)
         let door = Door(index: index, pull: input, push: output, poller: &poller)
         door.authorizedKeys = curve?.keys(for: jobs)
@@ -62,11 +61,11 @@ extension Door {
   }
 
   private static func maker(
-    _ context: Context, _ kind: Socket.Kind, _ endpoint: Endpoint, _ options: SocketOptions,
+    _ context: Context, _ kind: SocketKind, _ endpoint: Endpoint, _ options: SocketOptions,
     _ curve: CurveGuard?
   ) -> () throws(ZMQError) -> Socket {
     { () throws(ZMQError) in
-      let socket = try Socket(context, kind)
+      var socket = try Socket(context, kind)
       try socket.apply(options)
       if kind == .router { try socket.requireRoutes() }
       try socket.encrypt(for: endpoint, curve)
@@ -77,7 +76,7 @@ extension Door {
 
 extension Socket {
   /// - Returns: the endpoint, with wildcards resolved.
-  func attach(_ endpoint: Endpoint) throws(ZMQError) -> String {
+  mutating func attach(_ endpoint: Endpoint) throws(ZMQError) -> String {
     switch endpoint.attachment {
     case .bind:
       try bind(endpoint.address)
@@ -88,22 +87,11 @@ extension Socket {
     }
   }
 
-  /// Attaches where a socket was that has just been closed. libzmq takes a listener down on a thread of its own; until then the
-  /// address is taken, or, worse, a path that is bound already would be unlinked.
-  func attachAgain(_ endpoint: Endpoint) throws(ZMQError) {
-    let path = endpoint.address.hasPrefix("ipc://") ? String(endpoint.address.dropFirst(6)) : nil
-    for attempt in 1...Self.attempts {
-      let isTaken = endpoint.attachment == .bind && path.map { access($0, F_OK) == 0 } ?? false
-      if !isTaken || attempt == Self.attempts {
-        do throws(ZMQError) {
-          _ = try attach(endpoint)
-          return
-        } catch  where error.code == .addressInUse && attempt < Self.attempts {}
-      }
-      usleep(1_000)
+  /// Attaches where a socket was that has just been closed.
+  mutating func attachAgain(_ endpoint: Endpoint) throws(ZMQError) {
+    switch endpoint.attachment {
+    case .bind: try bindAgain(endpoint.address)
+    case .connect: try connect(endpoint.address)
     }
   }
-
-  /// Of a millisecond each; one or two are the rule.
-  private static var attempts: Int { 2_000 }
 }

@@ -1,6 +1,6 @@
-internal import CZeroMQ
 internal import DequeModule
 internal import NubSecurity
+internal import NubZMQ
 
 /// A front door: its sockets, and the replies that they could not take yet. Door thread only.
 final class Door {
@@ -39,31 +39,31 @@ final class Door {
   let outputItem: Int?
 
   /// A direct door.
-  init(index: Int, router: consuming Socket, poller: inout Poller) {
+  init(index: Int, router: consuming Socket, poller: inout PollSet) {
     self.index = index
     kind = .direct
-    inputItem = poller.add(router)
+    inputItem = poller.add(router, for: .readable)
     outputItem = nil
     input = OwnedSocket(router)
     output = input
   }
 
   /// A pipeline door.
-  init(index: Int, pull: consuming Socket, push: consuming Socket, poller: inout Poller) {
+  init(index: Int, pull: consuming Socket, push: consuming Socket, poller: inout PollSet) {
     self.index = index
     kind = .pipeline
-    inputItem = poller.add(pull)
-    outputItem = poller.add(push)
+    inputItem = poller.add(pull, for: .readable)
+    outputItem = poller.add(push, for: [])
     input = OwnedSocket(pull)
     output = OwnedSocket(push)
   }
 
   /// Closes the input, with everything that libzmq holds for its peers, and opens it anew at the same place. They connect again by
   /// themselves.
-  func reopen(_ poller: inout Poller) throws(ZMQError) {
+  func reopen(_ poller: inout PollSet) throws(ZMQError) {
     guard let recipe else { return }
     // Replies that wait in it hold memory, too; their askers ask again.
-    try input.socket.set(ZMQ_LINGER, Int32(0))
+    try input.socket.set(.linger, 0)
     let fresh = OwnedSocket(try recipe.make())
     // Before the old one is closed, whose address must not be polled any more.
     poller.replace(inputItem, with: fresh.socket)
@@ -78,18 +78,18 @@ final class Door {
 
   /// - Returns: false if nothing is waiting.
   func receive(into message: inout InboundMessage) throws(ZMQError) -> Bool {
-    try message.receive(from: input.socket)
+    try message.receive(from: &input.socket)
   }
 
   /// - Returns: false if the socket cannot take it now.
   func send(_ reply: Reply, with sender: inout ReplySender) throws(ZMQError) -> Bool {
-    try sender.send(on: output.socket, reply)
+    try sender.send(on: &output.socket, reply)
   }
 }
 
 /// A socket that has two names.
 private final class OwnedSocket {
-  let socket: Socket
+  var socket: Socket
   init(_ socket: consuming Socket) { self.socket = socket }
 }
 

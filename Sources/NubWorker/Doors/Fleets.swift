@@ -16,9 +16,9 @@ enum Fleets {
       options.slots.message.bytes = configuration.maximumMessageBytes
       options.slots.timing.heartbeat = configuration.fleetHeartbeatMilliseconds
       if broker.address.hasPrefix("tcp://") { options.slots.curve = curve?.client }
-      do throws(NubZMQ.ZMQError) {
+      do throws(ZMQError) {
         bridges.append(
-          try FleetBridge(context: context.shared, options: options, logger: configuration.logger))
+          try FleetBridge(context: context, options: options, logger: configuration.logger))
       } catch {
         for bridge in bridges { bridge.stop() }
         throw WorkerError(.transport, "cannot open the fleet door to \(broker.address)", cause: error)

@@ -1,4 +1,5 @@
 internal import NubSecurity
+internal import NubZMQ
 
 /// Who may send what, at doors that ask for keys.
 extension FrontDesk {

@@ -2,6 +2,7 @@ internal import Glibc
 internal import Logging
 internal import NubCap
 internal import NubStore
+internal import NubZMQ
 
 extension FrontDesk {
   /// Receives what waits at a door, up to a round's share.

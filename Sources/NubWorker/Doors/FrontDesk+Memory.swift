@@ -1,5 +1,6 @@
 internal import Logging
 internal import NubSecurity
+internal import NubZMQ
 
 /// What is done about memory that peers make the process hold.
 extension FrontDesk {

@@ -2,6 +2,7 @@ internal import DequeModule
 internal import Logging
 internal import NubCap
 internal import NubStore
+internal import NubZMQ
 
 extension FrontDesk {
   /// Answers jobs that the committer has recorded, at most `limit` of them: a sender whose peer does not read for long may lose

@@ -4,6 +4,7 @@ internal import NubBroker
 internal import NubCap
 internal import NubSecurity
 internal import NubStore
+internal import NubZMQ
 
 /// The door thread's work: receives messages, answers what can be answered at once, hands jobs on, and sends the replies of those
 /// that come back. All sockets, and everything in here, belong to that thread.
@@ -35,7 +36,7 @@ final class FrontDesk {
   let identity: DeskIdentity
   let metrics: WorkerMetrics
 
-  var poller: Poller
+  var poller: PollSet
   var inbound: InboundMessage
   var sender: ReplySender
   var credit: Credit
@@ -87,7 +88,7 @@ final class FrontDesk {
   }
 
   init(
-    _ parts: Parts, poller: consuming Poller, limits: FrontDeskLimits, protocolLimits: ProtocolLimits,
+    _ parts: Parts, poller: consuming PollSet, limits: FrontDeskLimits, protocolLimits: ProtocolLimits,
     identity: DeskIdentity, metrics: WorkerMetrics
   ) {
     self.parts = parts
@@ -164,8 +165,8 @@ final class FrontDesk {
     var timeout = limits.housekeepingMilliseconds
     for door in parts.doors {
       let isWaiting = !door.unsent.isEmpty
-      poller.setEvents(door.inputItem, input: takes(door), output: false)
-      if let item = door.outputItem { poller.setEvents(item, input: false, output: isWaiting) }
+      poller.setInterest(door.inputItem, takes(door) ? .readable : [])
+      if let item = door.outputItem { poller.setInterest(item, isWaiting ? .writable : []) }
       // A ROUTER cannot say which peer it could send to again.
       if isWaiting, door.outputItem == nil { timeout = min(timeout, limits.resendMilliseconds) }
     }

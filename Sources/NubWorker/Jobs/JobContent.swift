@@ -1,3 +1,5 @@
+internal import NubZMQ
+
 /// A job's bytes, at addresses that stay good for as long as the job lives: its id, operand and small bodies in one piece of memory, a
 /// large body in libzmq's own frame.
 struct JobContent: ~Copyable {
@@ -5,8 +7,7 @@ struct JobContent: ~Copyable {
   /// frees.
   static let copyLimit = 1_024
 
-  // The views point into `memory`, which is allocated once and freed by deinit, or into the heap part of `frame`: a frame of more
-  // than 33 bytes keeps its bytes where they are when it is moved.
+  // The views point into `memory`, which is allocated once and freed by deinit, or into `frame`, which keeps its bytes where they are.
   private let memory: UnsafeMutableRawPointer
   private let frame: Message?
 
@@ -49,8 +50,7 @@ struct JobContent: ~Copyable {
     self.id = place(id, at: memory)
     self.operand = place(operand, at: memory)
     let small = place(copied, at: memory)
-    var frame = frame
-    body = frame?.bytes() ?? small
+    body = frame?.unsafeBytes ?? small
     self.frame = frame
   }
 

@@ -1,4 +1,5 @@
 internal import NubCap
+internal import NubJSON
 
 /// What a message turned out to be.
 enum DecodedMessage {
@@ -115,10 +116,10 @@ struct FrameDecoder: Sendable {
     guard frame.count <= ProtocolLimits.optionsBytes else {
       throw RequestError(.badRequest, "options of more than \(ProtocolLimits.optionsBytes) bytes")
     }
-    do throws(OptionsError) {
+    do throws(JSONError) {
       return try JobOptions(json: frame.bytes)
     } catch {
-      throw RequestError(.badRequest, error.message)
+      throw RequestError(.badRequest, "options: \(error.message)")
     }
   }
 

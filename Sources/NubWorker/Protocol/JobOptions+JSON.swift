@@ -1,4 +1,5 @@
 internal import NubCap
+internal import NubJSON
 
 extension JobOptions {
   /// Reads the options object.
@@ -7,14 +8,16 @@ extension JobOptions {
   /// has its type (`null` is not one) and occurs once, because two readers that pick different ones of two would not agree on
   /// the tenant. Unknown keys are skipped, whatever they hold. Absent or empty options cost nothing, and nothing but the
   /// list of `caps` allocates.
-  init(json bytes: RawSpan) throws(OptionsError) {
+  init(json bytes: RawSpan) throws(JSONError) {
     if bytes.byteCount == 0 { return }
     var scanner = JSONScanner()
     var seen: UInt8 = 0
-    try scanner.object(in: bytes) { (scanner, key) throws(OptionsError) in
-      guard let known = Key(key) else { return try scanner.skipValue(in: bytes, depth: 1) }
+    try scanner.object(in: bytes) { (scanner) throws(JSONError) in
+      guard let known = Key(try scanner.shortKey(in: bytes)) else {
+        return try scanner.skipValue(in: bytes, depth: 1)
+      }
       guard seen & (1 << known.rawValue) == 0 else {
-        throw OptionsError("options: \"\(known.name)\" occurs twice")
+        throw JSONError("\"\(known.name)\" occurs twice")
       }
       seen |= 1 << known.rawValue
       try read(known, &scanner, bytes)
@@ -23,45 +26,40 @@ extension JobOptions {
 
   private mutating func read(
     _ key: Key, _ scanner: inout JSONScanner, _ bytes: RawSpan
-  ) throws(OptionsError) {
+  ) throws(JSONError) {
     switch key {
     case .deadline:
       deadlineMilliseconds = UInt32(
-        clamping: try scanner.unsignedInteger(in: bytes) {
-          "deadline_ms is a whole number of milliseconds, in digits alone"
-        })
+        clamping: try scanner.unsignedInteger(
+          in: bytes, expected: "deadline_ms is a whole number of milliseconds, in digits alone"))
     case .expiresAt:
-      expiresAtMilliseconds = try scanner.unsignedInteger(in: bytes) {
-        "expires_at_ms is a Unix time in milliseconds, a whole number in digits alone"
-      }
+      expiresAtMilliseconds = try scanner.unsignedInteger(
+        in: bytes, expected: "expires_at_ms is a Unix time in milliseconds, a whole number in digits alone")
     case .tenant:
-      tenant = try scanner.shortString(in: bytes) { "tenant is a string of at most 64 bytes" }
+      tenant = try scanner.shortString(in: bytes, expected: "tenant is a string of at most 64 bytes")
     case .priority:
-      let value = try scanner.unsignedInteger(in: bytes) {
-        "priority is a whole number from 0 to 9, one digit"
-      }
-      guard value <= 9 else {
-        throw OptionsError("options: priority is a whole number from 0 to 9, one digit")
-      }
+      let value = try scanner.unsignedInteger(
+        in: bytes, expected: "priority is a whole number from 0 to 9, one digit")
+      guard value <= 9 else { throw JSONError("priority is a whole number from 0 to 9, one digit") }
       priority = UInt8(value)
     case .fresh:
-      fresh = try scanner.boolean(in: bytes) { "fresh is true or false" }
+      fresh = try scanner.boolean(in: bytes, expected: "fresh is true or false")
     case .caps:
       var caps: [CapHash] = []
       try scanner.array(in: bytes, expected: "caps is an array of hashes in hex") {
-        (scanner) throws(OptionsError) in
+        (scanner) throws(JSONError) in
         guard caps.count < ProtocolLimits.caps else {
-          throw OptionsError("options: caps names at most \(ProtocolLimits.caps)")
+          throw JSONError("caps names at most \(ProtocolLimits.caps)")
         }
-        let text = try scanner.shortString(in: bytes) { "caps is an array of hashes of 64 hex digits" }
+        let text = try scanner.shortString(in: bytes, expected: "caps is an array of hashes of 64 hex digits")
         guard let hash = CapHash(hexDigits: text) else {
-          throw OptionsError("options: caps is an array of hashes of 64 hex digits")
+          throw JSONError("caps is an array of hashes of 64 hex digits")
         }
         caps.append(hash)
       }
       self.caps = caps
     case .traceparent:
-      traceparent = try scanner.shortString(in: bytes) { "traceparent is a W3C trace context" }
+      traceparent = try scanner.shortString(in: bytes, expected: "traceparent is a W3C trace context")
     }
   }
 
@@ -93,10 +91,21 @@ extension JobOptions {
   }
 }
 
-/// Why options were refused, in words for the producer.
-struct OptionsError: Error, Equatable {
-  var message: String
-  init(_ message: String) { self.message = message }
+extension JSONScanner {
+  /// Reads a member's key; nil for one of more than 64 bytes.
+  mutating func shortKey(in bytes: RawSpan) throws(JSONError) -> ShortBytes? {
+    var text: ShortBytes? = ShortBytes()
+    try key(in: bytes) { if text?.append($0) == false { text = nil } }
+    return text
+  }
+
+  /// Reads a string of at most 64 bytes.
+  mutating func shortString(in bytes: RawSpan, expected: StaticString) throws(JSONError) -> ShortBytes {
+    var text: ShortBytes? = ShortBytes()
+    try string(in: bytes, expected: expected) { if text?.append($0) == false { text = nil } }
+    guard let text else { throw JSONError("\(expected)") }
+    return text
+  }
 }
 
 extension ShortBytes {

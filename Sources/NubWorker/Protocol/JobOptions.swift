@@ -1,5 +1,5 @@
-internal import NubBroker
 internal import NubCap
+internal import NubJSON
 
 /// Frame 5 of a job, understood.
 struct JobOptions: Sendable {

@@ -1,4 +1,4 @@
-internal import NubBroker
+internal import NubJSON
 
 /// Frame 5 of a reply, before it is written.
 struct ReplyMeta: Sendable {

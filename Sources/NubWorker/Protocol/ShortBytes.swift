@@ -23,13 +23,19 @@ struct ShortBytes: Sendable {
     self = bytes
   }
 
-  /// Adds one byte.
+  /// Adds the bytes of `piece`.
   ///
-  /// - Returns: false if there are 64 already.
-  mutating func append(_ byte: UInt8) -> Bool {
-    guard count < Self.maximumCount else { return false }
-    words[count / 8] |= UInt64(byte) << UInt64(8 * (count % 8))
-    count += 1
+  /// - Returns: false if that would make more than 64; nothing is added then.
+  mutating func append(_ piece: RawSpan) -> Bool {
+    let free = count..<Self.maximumCount
+    guard piece.byteCount <= free.count else { return false }
+    piece.withUnsafeBytes { piece in
+      // As many bytes of the 64 that `words` has as are free, checked above.
+      withUnsafeMutableBytes(of: &words) {
+        UnsafeMutableRawBufferPointer(rebasing: $0[free]).copyMemory(from: piece)
+      }
+    }
+    count += piece.byteCount
     return true
   }
 

@@ -1,4 +1,4 @@
-internal import CZeroMQ
+internal import NubZMQ
 
 /// What a door asks of its sockets. Every option that libzmq leaves at a value that loses messages, hangs at exit, or lets a
 /// peer take memory is set here, on purpose.
@@ -16,34 +16,31 @@ struct SocketOptions: Sendable {
 }
 
 extension Socket {
-  func apply(_ options: SocketOptions) throws(ZMQError) {
+  mutating func apply(_ options: SocketOptions) throws(ZMQError) {
     // -1, the library's default, hangs at exit for as long as a peer is away; 0 throws replies away that were just sent.
-    try set(ZMQ_LINGER, options.lingerMilliseconds)
+    try set(.linger, options.lingerMilliseconds)
     // Off, on purpose. On, libzmq throws a connecting socket's pipe away when the peer disconnects, with what has arrived and was not
     // read yet, and aborts the process if it was being read (fq.cpp, "!_more"). Off, the pipe outlives the connection: a collector
     // that restarts gets the replies that wait for it.
-    try set(ZMQ_IMMEDIATE, Int32(0))
-    // Alone, TCP notices a vanished peer after hours; so in half a minute. ZMTP's own heartbeats (RFC 37) must be off wherever peers
-    // can send what is not read: their timer makes libzmq 4.3.4 abort the process when such a peer hangs up (docs/decisions/0412).
-    try set(ZMQ_HEARTBEAT_IVL, Int32(0))
-    try set(ZMQ_TCP_KEEPALIVE, Int32(1))
-    try set(ZMQ_TCP_KEEPALIVE_IDLE, Int32(15))
-    try set(ZMQ_TCP_KEEPALIVE_INTVL, Int32(5))
-    try set(ZMQ_TCP_KEEPALIVE_CNT, Int32(3))
+    try set(.immediate, 0)
+    // ZMTP's own heartbeats (RFC 37) must be off wherever peers can send what is not read: their timer makes libzmq 4.3.4 abort the
+    // process when such a peer hangs up (docs/decisions/0412).
+    try set(.heartbeatInterval, 0)
+    try keepAlive()
     // Reconnect after 100 ms, doubling to 10 s: the default of a constant 100 ms makes a herd of a fleet.
-    try set(ZMQ_RECONNECT_IVL, Int32(100))
-    try set(ZMQ_RECONNECT_IVL_MAX, Int32(10_000))
+    try set(.reconnectInterval, 100)
+    try set(.reconnectIntervalMax, 10_000)
     // The default (-1) lets one frame announce 2^63 bytes. This bounds a frame, not the number of a message's frames.
-    try set(ZMQ_MAXMSGSIZE, options.maximumFrameBytes)
+    try set(.maxMessageSize, options.maximumFrameBytes)
     // Half-open connections hold a file descriptor each.
-    try set(ZMQ_HANDSHAKE_IVL, options.handshakeMilliseconds)
-    try set(ZMQ_RCVHWM, options.receiveHighWaterMark)
-    try set(ZMQ_SNDHWM, options.sendHighWaterMark)
-    try set(ZMQ_BACKLOG, Int32(1_024))
+    try set(.handshakeInterval, options.handshakeMilliseconds)
+    try set(.receiveHighWaterMark, options.receiveHighWaterMark)
+    try set(.sendHighWaterMark, options.sendHighWaterMark)
+    try set(.backlog, 1_024)
   }
 
   /// For a ROUTER: a reply to a peer that is gone is an error to count, not a silent drop.
-  func requireRoutes() throws(ZMQError) {
-    try set(ZMQ_ROUTER_MANDATORY, Int32(1))
+  mutating func requireRoutes() throws(ZMQError) {
+    try set(.routerMandatory, 1)
   }
 }

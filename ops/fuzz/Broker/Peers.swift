@@ -90,8 +90,8 @@ private func check(
 
 /// What a broker reads of a job's options; nil where it refuses them.
 public func brokerOptions(_ text: UnsafeRawBufferPointer) -> (tenant: [UInt8]?, priority: UInt8, expires: UInt64?)? {
-  guard let scanned = try? OptionsScanner(text) else { return nil }
-  return (scanned.tenant, scanned.priority, scanned.expiresAtMilliseconds)
+  guard let options = try? BrokerOptions(text) else { return nil }
+  return (options.tenant, options.priority, options.expiresAtMilliseconds)
 }
 
 /// The options with a key's tenant written into them, as a broker passes them on; nil where it refuses to.

@@ -1,19 +1,22 @@
 /// A position in a JSON text (RFC 8259), moved on by reading. It owns nothing and allocates nothing; every look at the text
 /// is checked against its end.
 ///
-/// Written for one purpose, the options of a job: objects and arrays are walked with closures, scalars are read as the caller
-/// expects them, everything else is validated and skipped.
-struct JSONScanner {
+/// Written for one purpose, the options of a job, which broker and worker have to understand alike: objects and arrays are walked
+/// with closures, scalars are read as the caller expects them, everything else is validated and skipped. Text is handed out in
+/// pieces, with escapes resolved.
+public struct JSONScanner {
   /// How deep values may be nested. Skipping recurses, and a job's options have no use for more.
-  static let maximumDepth = 32
+  public static let maximumDepth = 32
 
   private var position = 0
 
-  /// Reads the whole text as one object, and nothing after it. `member` is called for each key, with the scanner in front of its
-  /// value, and must read or skip that. The key is nil if it is longer than 64 bytes.
-  mutating func object(
-    in bytes: RawSpan, member: (inout JSONScanner, ShortBytes?) throws(OptionsError) -> Void
-  ) throws(OptionsError) {
+  public init() {}
+
+  /// Reads the whole text as one object, and nothing after it. `member` is called in front of each member, and must read its
+  /// ``key(in:_:)`` and read or skip its value.
+  public mutating func object(
+    in bytes: RawSpan, member: (inout JSONScanner) throws(JSONError) -> Void
+  ) throws(JSONError) {
     skipSpace(bytes)
     try members(in: bytes, member)
     skipSpace(bytes)
@@ -21,10 +24,10 @@ struct JSONScanner {
   }
 
   /// Reads an array; `element` is called in front of each element, and must read or skip it.
-  mutating func array(
-    in bytes: RawSpan, expected: StaticString, element: (inout JSONScanner) throws(OptionsError) -> Void
-  ) throws(OptionsError) {
-    guard take(0x5B, bytes) else { throw OptionsError("options: \(expected)") }
+  public mutating func array(
+    in bytes: RawSpan, expected: StaticString, element: (inout JSONScanner) throws(JSONError) -> Void
+  ) throws(JSONError) {
+    guard take(0x5B, bytes) else { throw JSONError("\(expected)") }
     skipSpace(bytes)
     if take(0x5D, bytes) { return }
     while true {
@@ -36,59 +39,64 @@ struct JSONScanner {
     }
   }
 
+  /// Reads a member's key and the colon behind it.
+  public mutating func key(in bytes: RawSpan, _ piece: (RawSpan) -> Void) throws(JSONError) {
+    guard peek(bytes) == 0x22 else { throw malformed("a key was expected") }
+    try text(in: bytes, piece)
+    skipSpace(bytes)
+    guard take(0x3A, bytes) else { throw malformed("a colon was expected") }
+    skipSpace(bytes)
+  }
+
+  /// Reads a string.
+  public mutating func string(
+    in bytes: RawSpan, expected: StaticString, _ piece: (RawSpan) -> Void
+  ) throws(JSONError) {
+    guard peek(bytes) == 0x22 else { throw JSONError("\(expected)") }
+    try text(in: bytes, piece)
+  }
+
   /// Reads an integer from 0 to 2^64-1, written without fraction or exponent.
-  mutating func unsignedInteger(
-    in bytes: RawSpan, expected: () -> StaticString
-  ) throws(OptionsError) -> UInt64 {
+  public mutating func unsignedInteger(in bytes: RawSpan, expected: StaticString) throws(JSONError) -> UInt64
+  {
     let start = position
     var value: UInt64 = 0
     while let byte = peek(bytes), (0x30...0x39).contains(byte) {
       let (product, tooLarge) = value.multipliedReportingOverflow(by: 10)
       let (sum, over) = product.addingReportingOverflow(UInt64(byte - 0x30))
-      guard !tooLarge, !over else { throw OptionsError("options: \(expected())") }
+      guard !tooLarge, !over else { throw JSONError("\(expected)") }
       value = sum
       position += 1
     }
     let digits = position - start
     // RFC 8259, section 6: no leading zeros.
-    guard digits > 0, digits == 1 || bytes[start] != 0x30 else {
-      throw OptionsError("options: \(expected())")
-    }
+    guard digits > 0, digits == 1 || bytes[start] != 0x30 else { throw JSONError("\(expected)") }
     if let byte = peek(bytes), byte == 0x2E || byte == 0x65 || byte == 0x45 {
-      throw OptionsError("options: \(expected())")
+      throw JSONError("\(expected)")
     }
     return value
   }
 
-  mutating func boolean(in bytes: RawSpan, expected: () -> StaticString) throws(OptionsError) -> Bool {
+  public mutating func boolean(in bytes: RawSpan, expected: StaticString) throws(JSONError) -> Bool {
     if takeWord("true", bytes) { return true }
     if takeWord("false", bytes) { return false }
-    throw OptionsError("options: \(expected())")
-  }
-
-  /// Reads a string of at most 64 bytes, escapes resolved.
-  mutating func shortString(
-    in bytes: RawSpan, expected: () -> StaticString
-  ) throws(OptionsError) -> ShortBytes {
-    guard peek(bytes) == 0x22, let text = try string(in: bytes) else {
-      throw OptionsError("options: \(expected())")
-    }
-    return text
+    throw JSONError("\(expected)")
   }
 
   /// Validates one value of any type and moves behind it.
-  mutating func skipValue(in bytes: RawSpan, depth: Int) throws(OptionsError) {
+  public mutating func skipValue(in bytes: RawSpan, depth: Int) throws(JSONError) {
     guard depth <= Self.maximumDepth else { throw malformed("nested deeper than \(Self.maximumDepth)") }
     switch peek(bytes) {
     case 0x7B:
-      try members(in: bytes) { (scanner, _) throws(OptionsError) in
+      try members(in: bytes) { (scanner) throws(JSONError) in
+        try scanner.key(in: bytes) { _ in }
         try scanner.skipValue(in: bytes, depth: depth + 1)
       }
     case 0x5B:
-      try array(in: bytes, expected: "an array") { (scanner) throws(OptionsError) in
+      try array(in: bytes, expected: "an array") { (scanner) throws(JSONError) in
         try scanner.skipValue(in: bytes, depth: depth + 1)
       }
-    case 0x22: _ = try string(in: bytes)
+    case 0x22: try text(in: bytes) { _ in }
     case 0x74 where takeWord("true", bytes): break
     case 0x66 where takeWord("false", bytes): break
     case 0x6E where takeWord("null", bytes): break
@@ -100,26 +108,21 @@ struct JSONScanner {
   // MARK: The grammar
 
   private mutating func members(
-    in bytes: RawSpan, _ member: (inout JSONScanner, ShortBytes?) throws(OptionsError) -> Void
-  ) throws(OptionsError) {
+    in bytes: RawSpan, _ member: (inout JSONScanner) throws(JSONError) -> Void
+  ) throws(JSONError) {
     guard take(0x7B, bytes) else { throw malformed("an object was expected") }
     skipSpace(bytes)
     if take(0x7D, bytes) { return }
     while true {
       skipSpace(bytes)
-      guard peek(bytes) == 0x22 else { throw malformed("a key was expected") }
-      let key = try string(in: bytes)
-      skipSpace(bytes)
-      guard take(0x3A, bytes) else { throw malformed("a colon was expected") }
-      skipSpace(bytes)
-      try member(&self, key)
+      try member(&self)
       skipSpace(bytes)
       if take(0x7D, bytes) { return }
       guard take(0x2C, bytes) else { throw malformed("a comma or } was expected") }
     }
   }
 
-  private mutating func skipNumber(_ bytes: RawSpan) throws(OptionsError) {
+  private mutating func skipNumber(_ bytes: RawSpan) throws(JSONError) {
     _ = take(0x2D, bytes)
     let start = position
     guard skipDigits(bytes) else { throw malformed("a digit was expected") }
@@ -139,45 +142,44 @@ struct JSONScanner {
     return position > start
   }
 
-  /// The scanner is in front of the opening quote. nil for a valid string of more than 64 bytes.
-  private mutating func string(in bytes: RawSpan) throws(OptionsError) -> ShortBytes? {
+  /// The scanner is in front of the opening quote. What stands as it is meant is handed out as one piece up to the next escape.
+  private mutating func text(in bytes: RawSpan, _ piece: (RawSpan) -> Void) throws(JSONError) {
     position += 1
-    var text = ShortBytes()
-    var fits = true
-    func add(_ byte: UInt8) { if fits { fits = text.append(byte) } }
+    var start = position
     while let byte = peek(bytes) {
       switch byte {
       case 0x22:
+        piece(bytes.extracting(start..<position))
         position += 1
-        return fits ? text : nil
+        return
       case 0x5C:
+        piece(bytes.extracting(start..<position))
         position += 1
-        try escape(in: bytes, add)
+        try escape(in: bytes, piece)
+        start = position
       case 0..<0x20:
         throw malformed("a control character in a string")
       case 0x20..<0x80:
         position += 1
-        add(byte)
       default:
         let length = UTF8Sequence.length(in: bytes, at: position)
         guard length > 0 else { throw malformed("not valid UTF-8") }
-        for offset in 0..<length { add(bytes[position + offset]) }
         position += length
       }
     }
     throw malformed("a string without end")
   }
 
-  private mutating func escape(in bytes: RawSpan, _ add: (UInt8) -> Void) throws(OptionsError) {
+  private mutating func escape(in bytes: RawSpan, _ piece: (RawSpan) -> Void) throws(JSONError) {
     guard let byte = peek(bytes) else { throw malformed("a string without end") }
     position += 1
     switch byte {
-    case 0x22, 0x5C, 0x2F: add(byte)
-    case 0x62: add(0x08)
-    case 0x66: add(0x0C)
-    case 0x6E: add(0x0A)
-    case 0x72: add(0x0D)
-    case 0x74: add(0x09)
+    case 0x22, 0x5C, 0x2F: Self.hand(out: Unicode.Scalar(byte), to: piece)
+    case 0x62: Self.hand(out: "\u{08}", to: piece)
+    case 0x66: Self.hand(out: "\u{0C}", to: piece)
+    case 0x6E: Self.hand(out: "\n", to: piece)
+    case 0x72: Self.hand(out: "\r", to: piece)
+    case 0x74: Self.hand(out: "\t", to: piece)
     case 0x75:
       var value = try hexDigits(bytes)
       // A surrogate pair is one character; a surrogate alone is none (RFC 8259, section 8.2).
@@ -188,12 +190,22 @@ struct JSONScanner {
         value = 0x10000 + (value - 0xD800) << 10 + (low - 0xDC00)
       }
       guard let scalar = Unicode.Scalar(value) else { throw malformed("half a surrogate pair") }
-      for byte in String(scalar).utf8 { add(byte) }
+      Self.hand(out: scalar, to: piece)
     default: throw malformed("an unknown escape")
     }
   }
 
-  private mutating func hexDigits(_ bytes: RawSpan) throws(OptionsError) -> UInt32 {
+  private static func hand(out scalar: Unicode.Scalar, to piece: (RawSpan) -> Void) {
+    var units = InlineArray<4, UInt8>(repeating: 0)
+    var count = 0
+    for unit in String(scalar).utf8 {
+      units[count] = unit
+      count += 1
+    }
+    piece(units.span.bytes.extracting(first: count))
+  }
+
+  private mutating func hexDigits(_ bytes: RawSpan) throws(JSONError) -> UInt32 {
     var value: UInt32 = 0
     for _ in 0..<4 {
       guard let byte = peek(bytes) else { throw malformed("a string without end") }
@@ -234,40 +246,13 @@ struct JSONScanner {
     position < bytes.byteCount ? bytes[position] : nil
   }
 
-  private func malformed(_ what: String) -> OptionsError {
-    OptionsError("options: not a JSON object: \(what) at byte \(position)")
+  private func malformed(_ what: String) -> JSONError {
+    JSONError("not a JSON object: \(what) at byte \(position)")
   }
 }
 
-extension RawSpan {
-  /// The byte at `offset`, which must lie inside; checked.
-  @inline(__always)
-  fileprivate subscript(offset: Int) -> UInt8 {
-    // Any bits are a UInt8, and the load checks the bounds.
-    unsafeLoad(fromByteOffset: offset, as: UInt8.self)
-  }
-}
-
-/// Multi-byte sequences of UTF-8 (the Unicode Standard, table 3-7).
-enum UTF8Sequence {
-  /// The length, 2 to 4, of the well-formed sequence at `position`; 0 if there is none.
-  static func length(in bytes: RawSpan, at position: Int) -> Int {
-    func byte(_ offset: Int) -> UInt8 {
-      position + offset < bytes.byteCount ? bytes[position + offset] : 0
-    }
-    let second = byte(1)
-    switch byte(0) {
-    case 0xC2...0xDF: return isContinuation(second) ? 2 : 0
-    case 0xE0: return (0xA0...0xBF).contains(second) && isContinuation(byte(2)) ? 3 : 0
-    case 0xED: return (0x80...0x9F).contains(second) && isContinuation(byte(2)) ? 3 : 0
-    case 0xE1...0xEF: return isContinuation(second) && isContinuation(byte(2)) ? 3 : 0
-    case 0xF0: return (0x90...0xBF).contains(second) && tail(byte(2), byte(3)) ? 4 : 0
-    case 0xF1...0xF3: return isContinuation(second) && tail(byte(2), byte(3)) ? 4 : 0
-    case 0xF4: return (0x80...0x8F).contains(second) && tail(byte(2), byte(3)) ? 4 : 0
-    default: return 0
-    }
-  }
-
-  private static func isContinuation(_ byte: UInt8) -> Bool { byte & 0xC0 == 0x80 }
-  private static func tail(_ a: UInt8, _ b: UInt8) -> Bool { isContinuation(a) && isContinuation(b) }
+/// Why a text was refused, in words for whoever sent it.
+public struct JSONError: Error, Equatable {
+  public var message: String
+  public init(_ message: String) { self.message = message }
 }
