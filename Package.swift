@@ -121,7 +121,7 @@ let package = Package(
     // Settings from flags, the environment and a file.
     .target(
       name: "NubConfiguration",
-      dependencies: [.product(name: "Configuration", package: "swift-configuration")]),
+      dependencies: ["NubJSON", .product(name: "Configuration", package: "swift-configuration")]),
     // Metrics for Prometheus, probes, and a page for operators.
     .target(
       name: "NubHTTP",

@@ -76,7 +76,7 @@ public struct Configurator<Root: Configurable>: Sendable {
         guard let content = Self.content(value, for: setting.shape) else {
           throw SettingError(
             .badValue,
-            "\(setting.key) is \(value.shown), not \(setting.shape.noun) "
+            "\(setting.key) is \(value), not \(setting.shape.noun) "
               + "(\(SettingSource.file(filePath, key: setting.key)))"
           )
         }
@@ -109,39 +109,13 @@ public struct Configurator<Root: Configurable>: Sendable {
 }
 
 extension Configurator {
-  /// A file says of each value what it is, so nothing else is made of it: no 1 out of true, no number out of a text. A single text is
-  /// a list of one.
-  private static func content(_ value: JSONValue, for shape: Setting<Root>.Shape) -> ConfigContent? {
-    switch (shape, value) {
-    case (.text, .text(let text)): .string(text)
-    case (.integer, .number(let digits)): Int(digits).map { .int($0) }
-    case (.flag, .bool(let isOn)): .bool(isOn)
-    case (.list, .text(let text)): .stringArray([text])
-    case (.list, .list(let values)):
-      values.allSatisfy(\.isText) ? .stringArray(values.compactMap(\.text)) : nil
-    default: nil
-    }
-  }
-}
-
-extension JSONValue: CustomStringConvertible {
-  fileprivate var text: String? { if case .text(let text) = self { text } else { nil } }
-  fileprivate var isText: Bool { text != nil }
-
-  /// As much as has room in a message.
-  fileprivate var shown: String {
-    let text = description
-    return text.count > 80 ? "\(text.prefix(80))…" : text
-  }
-
-  var description: String {
-    switch self {
-    case .text(let text): "\"\(text)\""
-    case .number(let digits): digits
-    case .bool(let isOn): isOn ? "true" : "false"
-    case .null: "null"
-    case .list(let values): "[\(values.map(\.description).joined(separator: ", "))]"
-    case .object: "an object"
+  /// A file says of each value what it is, so nothing else is made of it: no 1 out of true, no number out of a text.
+  private static func content(_ value: WrittenValue, for shape: Setting<Root>.Shape) -> ConfigContent? {
+    switch shape {
+    case .text: value.text.map { .string($0) }
+    case .integer: value.integer.map { .int($0) }
+    case .flag: value.flag.map { .bool($0) }
+    case .list: value.texts.map { .stringArray($0) }
     }
   }
 }

@@ -110,7 +110,7 @@ def test_the_guests_heap_is_what_a_sandbox_can_have(bytes):
         ('{"lanes": true}', "lanes is true, not a whole number"),
         ('{"max-store": null}', "max-store is null, not a whole number"),
         ('{"lanes": 1, "lanes": 2}', 'line 1: "lanes" occurs twice'),
-        ('{"lanes": 1,\n}', "line 2: a key in quotation marks was expected"),
+        ('{"lanes": 1,\n}', "line 2: not a JSON object: a key was expected"),
     ],
 )
 def test_a_file_is_taken_by_its_letter(tmp_path, text, message):
