@@ -16,8 +16,8 @@ let package = Package(
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-    // JSON files alone: no reloading, no YAML.
-    .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: ["JSON"]),
+    // No files: the one that nub has is read more strictly.
+    .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: []),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
     .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.7.3"),
@@ -124,7 +124,7 @@ let package = Package(
     // Settings from flags, the environment and a file.
     .target(
       name: "NubConfiguration",
-      dependencies: [.product(name: "Configuration", package: "swift-configuration")]),
+      dependencies: ["NubJSON", .product(name: "Configuration", package: "swift-configuration")]),
     // Metrics for Prometheus, probes, and a page for operators.
     .target(
       name: "NubHTTP",
@@ -238,6 +238,7 @@ let package = Package(
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
     .testTarget(name: "NubELFTests", dependencies: ["NubELF"]),
+    .testTarget(name: "NubCommandTests", dependencies: ["nub", "NubStore"]),
   ],
   swiftLanguageModes: [.v6]
 )

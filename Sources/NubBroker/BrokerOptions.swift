@@ -51,12 +51,13 @@ struct BrokerOptions {
       guard text.count <= 64 else { throw JSONError("tenant is a string of at most 64 bytes") }
       tenant = text
     case Key.priority:
-      let value = try scanner.unsignedInteger(in: bytes, expected: "priority is a number from 0 to 9")
-      guard value <= 9 else { throw JSONError("priority is a number from 0 to 9") }
+      let value = try scanner.unsignedInteger(
+        in: bytes, expected: "priority is a whole number from 0 to 9, one digit")
+      guard value <= 9 else { throw JSONError("priority is a whole number from 0 to 9, one digit") }
       priority = UInt8(value)
     default:
       expiresAtMilliseconds = try scanner.unsignedInteger(
-        in: bytes, expected: "expires_at_ms is a Unix time in milliseconds")
+        in: bytes, expected: "expires_at_ms is a Unix time in milliseconds, a whole number in digits alone")
     }
   }
 

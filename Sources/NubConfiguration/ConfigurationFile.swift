@@ -1,31 +1,43 @@
-internal import Configuration
-internal import Foundation
 internal import Glibc
+internal import NubJSON
 
 /// A file of settings: one JSON object, a setting's name for each key.
 struct ConfigurationFile {
   static let maximumBytes = 1 << 20
 
   let path: String
-  let keys: [String]
-  let snapshot: any ConfigSnapshot
+  /// Each key, and its value as it is written.
+  let members: [(key: String, value: WrittenValue)]
 
   init(path: String) throws(SettingError) {
     self.path = path
-    let data = Data(try Self.read(path))
-    do {
-      guard let object = try JSONSerialization.jsonObject(with: data) as? [String: Any] else {
-        throw SettingError(.unreadableFile, "the configuration file \(path) is not a JSON object")
-      }
-      keys = object.keys.sorted()
-      snapshot = try JSONSnapshot(data: data.bytes, providerName: path, parsingOptions: .default)
-    } catch let error as SettingError {
-      throw error
+    let bytes = try Self.read(path)
+    var scanner = JSONScanner()
+    do throws(JSONError) {
+      members = try Self.members(of: bytes, &scanner)
     } catch {
-      // Foundation's own words name the line, as "debug description".
-      let reason = (error as NSError).userInfo["NSDebugDescription"] as? String ?? "\(error)"
-      throw SettingError(.unreadableFile, "the configuration file \(path) is not valid: \(reason)")
+      let line = 1 + bytes.prefix(scanner.position).count { $0 == UInt8(ascii: "\n") }
+      throw SettingError(
+        .unreadableFile, "the configuration file \(path) is not valid: line \(line): \(error.message)")
     }
+  }
+
+  private static func members(
+    of bytes: [UInt8], _ scanner: inout JSONScanner
+  ) throws(JSONError) -> [(key: String, value: WrittenValue)] {
+    var members: [(key: String, value: WrittenValue)] = []
+    var keys: Set<String> = []
+    let text = bytes.span.bytes
+    try scanner.object(in: text) { (scanner) throws(JSONError) in
+      var key: [UInt8] = []
+      try scanner.key(in: text) { piece in piece.withUnsafeBytes { key.append(contentsOf: $0) } }
+      let name = String(decoding: key, as: UTF8.self)
+      guard keys.insert(name).inserted else { throw JSONError("\"\(name)\" occurs twice") }
+      let start = scanner.position
+      try scanner.skipValue(in: text, depth: 1)
+      members.append((name, WrittenValue(bytes: Array(bytes[start..<scanner.position]))))
+    }
+    return members
   }
 
   private static func read(_ path: String) throws(SettingError) -> [UInt8] {

@@ -2,8 +2,9 @@ internal import Configuration
 
 /// Fills a ``Configurable`` from flags, the environment and a file, in that order.
 ///
-/// Reading values out of each place is swift-configuration's work. What this adds: names that nobody knows are refused, a value that
-/// is there and wrong is an error and never the default, and each value says where it came from.
+/// Reading values out of each place is swift-configuration's work, but for the file, which it reads through Foundation (see decision
+/// 0850). What this adds: names that nobody knows are refused, a value that is there and wrong is an error and never the default, and
+/// each value says where it came from.
 public struct Configurator<Root: Configurable>: Sendable {
   private let flags: [String: SettingValue]
   private let environment: [String: String]
@@ -64,14 +65,27 @@ public struct Configurator<Root: Configurable>: Sendable {
     if let filePath {
       let file = try ConfigurationFile(path: filePath)
       let known = Root.settings.map(\.key)
-      for key in file.keys where !known.contains(key) {
+      for (key, _) in file.members where !known.contains(key) {
         throw SettingError(
           .unknownName,
           "\"\(key)\" in the file \(filePath) is unknown\(Suggestion.text(for: key, among: known))")
       }
+      var values: [AbsoluteConfigKey: ConfigValue] = [:]
+      for setting in Root.settings {
+        guard let value = file.members.first(where: { $0.key == setting.key })?.value else { continue }
+        guard let content = Self.content(value, for: setting.shape) else {
+          throw SettingError(
+            .badValue,
+            "\(setting.key) is \(value), not \(setting.shape.noun) "
+              + "(\(SettingSource.file(filePath, key: setting.key)))"
+          )
+        }
+        values[AbsoluteConfigKey([setting.key])] = ConfigValue(content, isSecret: false)
+      }
       places.append(
         Place<Root>(
-          snapshot: file.snapshot, key: { [$0.key] }, source: { .file(filePath, key: $0.key) }))
+          snapshot: InMemoryProvider(name: "file", values: values).snapshot(), key: { [$0.key] },
+          source: { .file(filePath, key: $0.key) }))
     }
     return places
   }
@@ -90,6 +104,30 @@ public struct Configurator<Root: Configurable>: Sendable {
     case (_, .integer(let number)): return .int(number)
     case (_, .flag(let isOn)): return .bool(isOn)
     case (_, .list(let texts)): return .stringArray(texts)
+    }
+  }
+}
+
+extension Configurator {
+  /// A file says of each value what it is, so nothing else is made of it: no 1 out of true, no number out of a text.
+  private static func content(_ value: WrittenValue, for shape: Setting<Root>.Shape) -> ConfigContent? {
+    switch shape {
+    case .text: value.text.map { .string($0) }
+    case .integer: value.integer.map { .int($0) }
+    case .flag: value.flag.map { .bool($0) }
+    case .list: value.texts.map { .stringArray($0) }
+    }
+  }
+}
+
+extension Setting.Shape {
+  /// What is expected, for those who gave something else.
+  fileprivate var noun: String {
+    switch self {
+    case .text: "a text"
+    case .integer: "a whole number"
+    case .flag: "true or false"
+    case .list: "a list of texts"
     }
   }
 }
@@ -115,14 +153,7 @@ private struct Place<Root: Configurable> {
       }
       return nil
     } catch {
-      let expected =
-        switch setting.shape {
-        case .text: "a text"
-        case .integer: "a whole number"
-        case .flag: "true or false"
-        case .list: "a list of texts"
-        }
-      throw SettingError(.badValue, "\(setting.key) is not \(expected) (\(source(setting)))")
+      throw SettingError(.badValue, "\(setting.key) is not \(setting.shape.noun) (\(source(setting)))")
     }
   }
 

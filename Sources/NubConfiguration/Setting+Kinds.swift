@@ -1,15 +1,17 @@
 /// The lines of a table of settings. Each writes one property; its initial value is the default.
 extension Setting {
   /// A number in `range`. The property holds `scale` times as much: seconds as milliseconds, for instance.
+  ///
+  /// - Parameter step: what the number is a multiple of.
   public static func integer<I: FixedWidthInteger & Sendable>(
     _ key: String, _ path: any WritableKeyPath<Root, I> & Sendable, _ range: ClosedRange<Int>,
-    scale: Int = 1, value: String? = nil, default text: String? = nil, _ help: String
+    scale: Int = 1, step: Int = 1, value: String? = nil, default text: String? = nil, _ help: String
   ) -> Setting {
     Setting(
       key: key, shape: .integer, valueName: value, help: help, completion: .none, defaultText: text,
       read: { .integer(Int(clamping: $0[keyPath: path]) / scale) },
       write: { value, root throws(Complaint) in
-        root[keyPath: path] = try number(value, range, scale: scale)
+        root[keyPath: path] = try number(value, range, scale: scale, step: step)
       })
   }
 
@@ -111,12 +113,13 @@ extension Setting {
   }
 
   private static func number<I: FixedWidthInteger>(
-    _ value: SettingValue, _ range: ClosedRange<Int>, scale: Int
+    _ value: SettingValue, _ range: ClosedRange<Int>, scale: Int, step: Int = 1
   ) throws(Complaint) -> I {
     guard case .integer(let given) = value else { throw Complaint(text: "is not a whole number") }
     let (scaled, overflow) = given.multipliedReportingOverflow(by: scale)
-    guard range.contains(given), !overflow, let number = I(exactly: scaled) else {
-      throw Complaint(text: "is \(given); \(range.lowerBound) to \(range.upperBound) is allowed")
+    guard range.contains(given), given.isMultiple(of: step), !overflow, let number = I(exactly: scaled) else {
+      let steps = step == 1 ? "" : " in steps of \(step)"
+      throw Complaint(text: "is \(given); \(range.lowerBound) to \(range.upperBound)\(steps) is allowed")
     }
     return number
   }

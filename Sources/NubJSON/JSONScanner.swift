@@ -8,7 +8,8 @@ public struct JSONScanner {
   /// How deep values may be nested. Skipping recurses, and a job's options have no use for more.
   public static let maximumDepth = 32
 
-  private var position = 0
+  /// Bytes read so far; after an error, where it is.
+  public private(set) var position = 0
 
   public init() {}
 

@@ -4,6 +4,11 @@ import NubABI
 /// How large a sandbox is and what it may do. Every value has a default, and absurd ones are refused by name before
 /// anything is created.
 public struct SandboxConfiguration: Sendable {
+  /// What ``heapSize`` may be, bytes: multiples of ``heapGranule``.
+  public static let heapSizes: ClosedRange<UInt64> = heapGranule...MemoryMap.heapMaximum
+  /// A large page, bytes.
+  public static let heapGranule = MemoryMap.largePageSize
+
   /// Bytes of guest heap, a multiple of 2 MiB. Memory that the guest never touches costs nothing.
   public var heapSize: UInt64 = 64 << 20
   /// Bytes of guest stack, a multiple of 4096.
@@ -42,7 +47,7 @@ public struct SandboxConfiguration: Sendable {
       guard ok else { throw MachineError(.configurationInvalid, message()) }
     }
     try check(
-      heapSize % MemoryMap.largePageSize == 0 && heapSize >= 2 << 20 && heapSize <= MemoryMap.heapMaximum,
+      heapSize % Self.heapGranule == 0 && Self.heapSizes.contains(heapSize),
       "heapSize is \(heapSize); it must be a multiple of 2 MiB between 2 MiB and 16 GiB")
     try check(
       stackSize % MemoryMap.pageSize == 0 && stackSize >= 16 << 10 && stackSize <= MemoryMap.stackMaximum,

@@ -55,6 +55,10 @@ public struct KeyFile: Sendable {
   ///
   /// - Throws: code `exposed` unless the file is this user's or root's and nobody else may read it.
   public static func readSecret(_ path: String) throws(SecurityError) -> CurveKeyPair {
+    // Before its mode is complained of: nobody shall hide a public key from those whom it is for.
+    if isPublic(path) {
+      throw SecurityError(.malformed, "\(path) is a public key; the secret one is in NAME.secret beside it")
+    }
     let lines = try KeyLines(
       try SmallFile.read(path, .secret), path: path, allowed: ["public-key", "secret-key"])
     guard let secret = lines.values["secret-key"], let publicKey = CurveKey.publicKey(ofSecret: secret) else {
@@ -75,6 +79,14 @@ public struct KeyFile: Sendable {
       throw SecurityError(.malformed, "\(pathOrKey) has no valid public-key of 40 characters (Z85)")
     }
     return key
+  }
+
+  /// Whether a file holds nothing but a public key and what goes with one.
+  private static func isPublic(_ path: String) -> Bool {
+    guard let text = try? SmallFile.read(path, .authority),
+      let lines = try? KeyLines(text, path: path, allowed: AuthorizedKeys.lineNames)
+    else { return false }
+    return lines.values["public-key"] != nil
   }
 
   static func isName(_ name: String) -> Bool {

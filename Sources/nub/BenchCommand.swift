@@ -20,10 +20,10 @@ struct BenchCommand: ParsableCommand {
   @Flag(help: "Print one JSON object: machine, and results.")
   var json = false
 
-  @Option(help: "Rounds of each figure.")
+  @Option(parsing: .unconditional, help: "Rounds of each figure.")
   var rounds = 5
 
-  @Option(help: "Multiplies the work of a round; less than 1 for a quick look.")
+  @Option(parsing: .unconditional, help: "Multiplies the work of a round; less than 1 for a quick look.")
   var scale = 1.0
 
   @Option(help: "Folder of the C programs that ops/bench builds.")

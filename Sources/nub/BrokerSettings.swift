@@ -65,7 +65,7 @@ struct BrokerSettings: Configurable {
     try ProcessSettings.check(maximumMemory: server.residentBytes)
     for endpoint in endpoints {
       // A broker binds; libzmq would take a wrong port for another one.
-      guard try Endpoint(parsing: endpoint, default: .bind).address == endpoint else {
+      guard try Endpoint(outside: endpoint, default: .bind).address == endpoint else {
         throw SettingConflict(
           "--bind \(endpoint): a broker binds every endpoint; leave out the mark in front")
       }

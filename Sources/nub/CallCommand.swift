@@ -35,10 +35,10 @@ struct CallCommand: AsyncParsableCommand {
     help: "The job's id; the same id with the same content is answered from the store. Default: a new one.")
   var id: String?
 
-  @Option(help: "Milliseconds that the function may run.")
+  @Option(parsing: .unconditional, help: "Milliseconds that the function may run.")
   var deadline: Int?
 
-  @Option(help: "0 (first to wait) to 9 (first to run).")
+  @Option(parsing: .unconditional, help: "0 (first to wait) to 9 (first to run).")
   var priority: Int?
 
   @Flag(help: "Run in a sandbox in its first state.")

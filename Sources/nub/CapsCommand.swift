@@ -40,6 +40,8 @@ struct CapsCommand: ParsableCommand {
     @Flag(help: "That refer to caps which the store does not have (`nub caps show` names them).")
     var incomplete = false
 
+    func validate() throws { try Names.check(kind, in: Names.capKinds, of: "--kind") }
+
     func run() throws {
       var filter = CapFilter()
       filter.onlyIncomplete = incomplete

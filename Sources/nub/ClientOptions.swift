@@ -24,7 +24,7 @@ struct ClientOptions: ParsableArguments {
   @Option(help: "Whose caps and jobs these are.")
   var tenant: String?
 
-  @Option(help: "Seconds to wait for a reply.")
+  @Option(parsing: .unconditional, help: "Seconds to wait for a reply.")
   var timeout: Double = 60
 
   func validate() throws {
@@ -38,12 +38,14 @@ struct ClientOptions: ParsableArguments {
   func connect() throws -> Client {
     do {
       return try Client(
-        endpoint: try Endpoint(parsing: address, default: .connect).address, curve: try curve(),
+        endpoint: try Endpoint(outside: address, default: .connect).address, curve: try curve(),
         tenant: tenant, timeout: .seconds(timeout))
     } catch let error as SecurityError {
       throw CommandFailure(error.message)
     } catch let error as WorkerError {
-      throw CommandFailure(error.message)
+      throw ValidationError(error.message)
+    } catch let error as SettingConflict {
+      throw ValidationError(error.description)
     } catch let error as ClientError {
       throw CommandFailure("\(error)")
     }
@@ -54,7 +56,7 @@ struct ClientOptions: ParsableArguments {
     let server = curveServer ?? Environment.value("NUB_CURVE_SERVER")
     guard secret != nil || server != nil else { return nil }
     guard let secret, let server else {
-      throw CommandFailure(
+      throw ValidationError(
         secret == nil
           ? "--curve-server needs --curve-secret, this producer's own key (nub keygen)"
           : "--curve-secret needs --curve-server, the public key of the worker")
@@ -79,13 +81,14 @@ struct ClientOptions: ParsableArguments {
     }
   }
 
-  /// A door that does not admit a key looks like one that is not there.
+  /// A door that does not admit a key looks like one that is not there, and so does one that speaks another protocol.
   private var advice: String {
     let asksForKeys =
       (try? curve()).flatMap { $0 } == nil
       ? "if that door asks for keys, --curve-secret and --curve-server are needed"
       : "or that door does not admit this key, or has another one itself"
-    return "is a worker there (nub worker --serve \(address))? \(asksForKeys)"
+    return "is a worker there (nub worker --serve \(address))? \(asksForKeys); "
+      + "a broker (nub broker) does not answer this command, its workers' direct doors do"
   }
 }
 

@@ -8,7 +8,7 @@ struct PingCommand: AsyncParsableCommand {
 
   @OptionGroup var client: ClientOptions
 
-  @Option(help: "Seconds to keep trying until a worker answers.")
+  @Option(parsing: .unconditional, help: "Seconds to keep trying until a worker answers.")
   var wait: Double?
 
   func validate() throws {

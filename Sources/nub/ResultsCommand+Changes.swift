@@ -53,12 +53,21 @@ extension ResultsCommand {
       let maintenance = try jobs.store.openForChanges()
       let (retried, without) =
         if let id {
-          try maintenance.retry(jobID: JobIDText.decode(id), tenant: jobs.filter.tenant, dryRun: dryRun)
+          try maintenance.retry(jobID: try failedJob(id), tenant: jobs.filter.tenant, dryRun: dryRun)
         } else {
           try maintenance.retry(jobs.filter.make(), dryRun: dryRun)
         }
       try Output.line(
         "\(retried) \(dryRun ? "would be " : "")queued again; \(without) have no request that was kept")
+      if id != nil, retried == 0 { throw ExitCode(1) }
+    }
+
+    private func failedJob(_ text: String) throws -> [UInt8] {
+      let found = try jobs.store.open().jobs(named: text, tenant: jobs.filter.tenant)
+      guard let failed = found.first(where: { $0.row.status != 0 }) else {
+        throw CommandFailure("job \(text) has succeeded; only failed jobs are run again")
+      }
+      return failed.row.jobID
     }
   }
 
@@ -72,7 +81,11 @@ extension ResultsCommand {
     var dryRun = false
 
     func run() throws {
-      let count = try job.store.openForChanges().forget(jobID: job.id, tenant: job.tenant, dryRun: dryRun)
+      let maintenance = try job.store.openForChanges()
+      var count = 0
+      for id in JobIDText.readings(job.id) where count == 0 {
+        count = try maintenance.forget(jobID: id, tenant: job.tenant, dryRun: dryRun)
+      }
       try Output.line(dryRun ? "\(count) would be forgotten" : "\(count) forgotten")
       if count == 0 { throw ExitCode(1) }
     }

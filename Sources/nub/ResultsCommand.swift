@@ -39,12 +39,19 @@ struct ResultsCommand: ParsableCommand {
     var worker: String?
 
     @Option(
+      parsing: .unconditional,
       help: "Finished since: ISO time, Unix seconds, or an age such as 15m, 2h, 7d.",
       transform: TimeText.parse)
     var since: Int64?
 
-    @Option(help: "Finished before: the same forms.", transform: TimeText.parse)
+    @Option(
+      parsing: .unconditional, help: "Finished before: the same forms.", transform: TimeText.parse)
     var until: Int64?
+
+    func validate() throws {
+      try Names.check(state, in: Names.states, of: "--state")
+      try Names.check(verb, in: Names.verbs, of: "--verb")
+    }
 
     func make() -> ResultFilter {
       var filter = ResultFilter()
@@ -77,8 +84,8 @@ struct ResultsCommand: ParsableCommand {
   struct Job: ParsableArguments {
     @OptionGroup var store: StoreArguments
 
-    @Argument(help: "The job's id, as text or 0x and hexadecimal digits.", transform: JobIDText.decode)
-    var id: [UInt8]
+    @Argument(help: "The job's id, as text or in hexadecimal digits, with or without 0x.")
+    var id: String
 
     @Option(help: "Of this tenant; without it, of all.")
     var tenant: String?
@@ -116,6 +123,12 @@ struct ResultsCommand: ParsableCommand {
     @Option(help: "Order: \(ResultOrder.allCases.map(\.rawValue).joined(separator: ", ")).")
     var sort = ResultOrder.allCases[0].rawValue
 
+    func validate() throws {
+      if ResultOrder(rawValue: sort)?.isRanking == true, page.after != nil {
+        throw ValidationError("--after goes with newest and oldest: a ranking is one page of --limit rows")
+      }
+    }
+
     func run() throws {
       guard let order = ResultOrder(rawValue: sort) else {
         throw ValidationError(
@@ -140,11 +153,7 @@ struct ResultsCommand: ParsableCommand {
     var body = false
 
     func run() throws {
-      let details = try job.store.open().result(jobID: job.id, tenant: job.tenant)
-      guard !details.isEmpty else {
-        throw CommandFailure("there is no finished job \(JobIDText.encode(job.id))")
-      }
-      for detail in details {
+      for detail in try job.store.open().jobs(named: job.id, tenant: job.tenant) {
         if body {
           try Output.write(detail.result ?? [])
         } else if json {
@@ -181,8 +190,14 @@ struct ResultsCommand: ParsableCommand {
     @Flag(help: "One JSON object.")
     var json = false
 
-    @Option(help: "Show the throughput of this many minutes.")
+    @Option(parsing: .unconditional, help: "Show the throughput of this many minutes.")
     var minutes = 5
+
+    func validate() throws {
+      guard (1...10_000).contains(minutes) else {
+        throw ValidationError("--minutes is \(minutes); 1 to 10000")
+      }
+    }
 
     func run() throws {
       let queries = try store.open()
@@ -204,7 +219,7 @@ struct ResultsCommand: ParsableCommand {
       try Output.line(
         "file         \(statistics.fileBytes) bytes, \(statistics.freeBytes) free, log \(statistics.logBytes)"
       )
-      let throughput = try queries.throughput(minutes: max(1, min(minutes, 10_000)))
+      let throughput = try queries.throughput(minutes: minutes)
       guard !throughput.isEmpty else { return }
       try Output.line("")
       try RowPrinter<ThroughputRow>(columns: [

@@ -14,7 +14,7 @@ struct FormatOptions: ParsableArguments {
   @Flag(help: "The same as --output json.")
   var json = false
 
-  @Flag(help: "Tables on a terminal: whole ids, hashes and messages, however long the lines become.")
+  @Flag(help: "Tables: whole ids, hashes and messages, however long the lines become.")
   var wide = false
 
   var format: Format { json ? .json : output }
@@ -27,10 +27,10 @@ struct FormatOptions: ParsableArguments {
 struct PageOptions: ParsableArguments {
   @OptionGroup var format: FormatOptions
 
-  @Option(help: "Rows, at most 10000.")
+  @Option(parsing: .unconditional, help: "Rows, at most 10000.")
   var limit = 50
 
-  @Option(help: "Go on from the cursor that an earlier page ended with.")
+  @Option(parsing: .unconditional, help: "Go on from the cursor that an earlier page ended with.")
   var after: String?
 
   func validate() throws {
@@ -46,8 +46,20 @@ struct PageOptions: ParsableArguments {
   }
 
   func print<Row: Sendable>(_ page: Page<Row>, with printer: RowPrinter<Row>) throws {
-    try printer.print(page.rows, as: format.format, width: format.width)
+    try printer.print(page.rows, as: format.format, width: format.width, isWhole: format.wide)
     if let next = page.next { Output.error("more: --after \(next)") }
+    if let notice = PageOptions.notice(page) { Output.error(notice) }
+  }
+}
+
+extension PageOptions {
+  /// What a ranking is one of, where time did not suffice for all jobs.
+  static func notice<Row: Sendable>(_ page: Page<Row>) -> String? {
+    page.ranksSince.map { since in
+      // --until leaves its own millisecond out.
+      "time was up: these rank the jobs finished since \(TimeText.encode(since)); for those before: "
+        + "--until \(TimeText.encode(since + 1))"
+    }
   }
 }
 
@@ -69,9 +81,12 @@ struct RowPrinter<Row> {
 
   var columns: [Column]
 
-  /// - Parameter width: what a table's lines should fit in; nil for whole texts.
+  /// - Parameters:
+  ///   - width: what a table's lines should fit in; nil for any length.
+  ///   - isWhole: whether a table shows even those texts whole that it usually cuts.
   func print(
-    _ rows: [Row], as format: FormatOptions.Format, header: Bool = true, width: Int? = nil
+    _ rows: [Row], as format: FormatOptions.Format, header: Bool = true, width: Int? = nil,
+    isWhole: Bool = false
   ) throws {
     switch format {
     case .json: for row in rows { try Output.line(try jsonLine(object(row))) }
@@ -80,7 +95,7 @@ struct RowPrinter<Row> {
       for row in rows {
         try Output.line(columns.map { RowPrinter.quoted($0.text(row)) }.joined(separator: ","))
       }
-    case .table: try table(rows, header: header, width: width)
+    case .table: try table(rows, header: header, width: width, isWhole: isWhole)
     }
   }
 
@@ -95,9 +110,9 @@ struct RowPrinter<Row> {
     return object
   }
 
-  private func table(_ rows: [Row], header: Bool, width: Int?) throws {
+  private func table(_ rows: [Row], header: Bool, width: Int?, isWhole: Bool) throws {
     let shown = columns.filter { !$0.isForPrograms }
-    let cells = rows.map { row in shown.map { RowPrinter.cell($0.text(row), isCut: $0.isCut) } }
+    let cells = rows.map { row in shown.map { RowPrinter.cell($0.text(row), isCut: $0.isCut && !isWhole) } }
     var widths = shown.indices.map { index in
       max(header ? shown[index].title.count : 0, cells.map { TerminalText.columns($0[index]) }.max() ?? 0)
     }
@@ -140,10 +155,13 @@ struct RowPrinter<Row> {
     return same.max().map { $0 + 3 } ?? 0
   }
 
-  /// RFC 4180.
-  private static func quoted(_ text: String) -> String {
-    guard text.contains(where: { $0 == "," || $0 == "\"" || $0.isNewline }) else { return text }
-    return "\"" + text.replacingOccurrences(of: "\"", with: "\"\"") + "\""
+  /// RFC 4180. By bytes: a comma with an accent on it is one character, and not a comma, to Swift; readers of CSV know bytes.
+  static func quoted(_ text: String) -> String {
+    let quote = UInt8(ascii: "\"")
+    let special = [UInt8(ascii: ","), quote, UInt8(ascii: "\r"), UInt8(ascii: "\n")]
+    guard text.utf8.contains(where: special.contains) else { return text }
+    return "\"" + String(decoding: text.utf8.flatMap { $0 == quote ? [quote, quote] : [$0] }, as: UTF8.self)
+      + "\""
   }
 
   private static func cell(_ text: String, isCut: Bool) -> String {

@@ -43,7 +43,10 @@ struct SettingFlags<Root: Configurable>: ParsableArguments, CustomReflectable {
       case .words(let words): .list(words)
       }
     switch setting.shape {
-    case .text, .integer: return Option<String?>(name: name, help: help, completion: completion)
+    // What begins with a dash is a number, too, and can be refused as one.
+    case .integer:
+      return Option<String?>(name: name, parsing: .unconditional, help: help, completion: completion)
+    case .text: return Option<String?>(name: name, help: help, completion: completion)
     case .list: return Option<[String]>(wrappedValue: [], name: name, help: help, completion: completion)
     case .flag: return Flag<Bool?>(name: name, inversion: .prefixedNo, help: help)
     }

@@ -10,6 +10,14 @@ struct StoreArguments: ParsableArguments {
 
   var path: String { store ?? Environment.store ?? "nub.db" }
 
+  func validate() throws {
+    do throws(StoreError) {
+      try SQLiteStore.check(path: path)
+    } catch {
+      throw ValidationError("--store: \(error.message)")
+    }
+  }
+
   func open() throws -> SQLiteQueries { try SQLiteQueries(path: try existing()) }
 
   func openForChanges() throws -> SQLiteMaintenance { try SQLiteMaintenance(path: try existing()) }
@@ -41,29 +49,33 @@ enum JobIDText {
   }
 }
 
+extension Names {
+  /// Refuses what is neither one of the words nor one of their numbers.
+  static func check(_ word: String?, in list: [(Int64, String)], of option: String) throws {
+    guard let word, !list.contains(where: { $0.1 == word || String($0.0) == word }) else { return }
+    throw ValidationError("\(option) is \(word); one of \(list.map(\.1).joined(separator: ", "))")
+  }
+}
+
 /// Times as people write them.
 enum TimeText {
   /// ISO 8601 in UTC with milliseconds.
-  static func encode(_ milliseconds: Int64) -> String {
-    let date = Date(timeIntervalSince1970: Double(milliseconds) / 1000)
-    return date.formatted(
-      .iso8601.year().month().day().dateTimeSeparator(.standard).time(includingFractionalSeconds: true)) + "Z"
-  }
+  static func encode(_ milliseconds: Int64) -> String { "\(UTCTime(milliseconds: milliseconds))" }
 
   /// An ISO 8601 date or time, Unix seconds, or an age such as `90s`, `15m`, `2h`, `7d`; Unix milliseconds.
   static func decode(_ text: String) -> Int64? {
-    let now = Int64(Date().timeIntervalSince1970 * 1000)
+    if let time = UTCTime(text) { return time.milliseconds }
+    if let seconds = number(text[...]), seconds < 1 << 40 { return seconds * 1000 }
     let units: [Character: Int64] = ["s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000]
-    if let unit = text.last.flatMap({ units[$0] }), let count = Int64(text.dropLast()), count >= 0 {
-      let (age, overflow) = count.multipliedReportingOverflow(by: unit)
-      return overflow ? nil : now - min(age, now)
-    }
-    if let seconds = Int64(text), seconds >= 0, seconds < 1 << 40 { return seconds * 1000 }
-    if let date = try? Date(text, strategy: .iso8601) { return Int64(date.timeIntervalSince1970 * 1000) }
-    if let date = try? Date(text + "T00:00:00Z", strategy: .iso8601) {
-      return Int64(date.timeIntervalSince1970 * 1000)
-    }
-    return nil
+    guard let unit = text.last.flatMap({ units[$0] }), let count = number(text.dropLast()) else { return nil }
+    let now = Int64(Date().timeIntervalSince1970 * 1000)
+    let (age, overflow) = count.multipliedReportingOverflow(by: unit)
+    return overflow ? nil : now - min(age, now)
+  }
+
+  /// Digits alone, no sign.
+  private static func number(_ text: Substring) -> Int64? {
+    text.utf8.allSatisfy((UInt8(ascii: "0")...UInt8(ascii: "9")).contains) ? Int64(text) : nil
   }
 
   /// The same, for an option.

@@ -54,6 +54,11 @@ struct WorkerCommand: AsyncParsableCommand {
       services.http = settings.http.server(site, at: address, logger: configuration.logger)
     }
     services.control = try settings.makeControl(of: worker, configuration)
-    try await services.run(named: "the worker") { prelude in BlockingService(worker, after: prelude) }
+    do {
+      try await services.run(named: "the worker") { prelude in BlockingService(worker, after: prelude) }
+    } catch {
+      services.control?.withdraw()
+      throw error
+    }
   }
 }

@@ -3,6 +3,8 @@ import Foundation
 import Logging
 import NubConfiguration
 import NubLifecycle
+import NubMachine
+import NubStore
 import NubWorker
 
 /// What `nub worker` can be told. A new option is a line in the table, and where nothing else fits, a property.
@@ -48,7 +50,7 @@ struct WorkerSettings: Configurable {
     .integer("fleet-slots", \.fleetSlots, 1...4_096, "Jobs in flight towards each broker."),
     .integer(
       "fleet-heartbeat", \.worker.fleetHeartbeatMilliseconds, 1...3_600_000, value: "milliseconds",
-      default: "2500", "Between heartbeats to and from brokers."),
+      "Between heartbeats to and from brokers."),
     .text("endpoint", \.endpoint, "The direct door where no door is named; clients use it, too."),
     .text(
       "curve-secret", \.curveSecret, value: "file", completion: .file,
@@ -91,8 +93,10 @@ struct WorkerSettings: Configurable {
       "guest", \.worker.guestPath, completion: .file, default: "nub's",
       "A guest image of your own (see `nub guest build`)."),
     .integer(
-      "guest-heap", \.worker.guestHeapBytes, 2 << 20...1 << 40, value: "bytes",
-      "Bytes of guest heap, a multiple of 2 MiB."),
+      "guest-heap", \.worker.guestHeapBytes,
+      Int(SandboxConfiguration.heapSizes.lowerBound)...Int(SandboxConfiguration.heapSizes.upperBound),
+      step: Int(SandboxConfiguration.heapGranule), value: "bytes",
+      "Bytes of guest heap: a multiple of 2 MiB, at most 16 GiB."),
     .integer(
       "max-run", \.worker.maximumRunMilliseconds, 1...86_400_000, value: "milliseconds",
       "The longest that a job may run, whatever it asks for."),
@@ -132,6 +136,11 @@ struct WorkerSettings: Configurable {
     var configuration = worker
     configuration.doors = try makeDoors()
     try ProcessSettings.check(maximumMemory: configuration.maximumMemory ?? 0)
+    do throws(StoreError) {
+      try SQLiteStore.check(path: configuration.storePath)
+    } catch {
+      throw SettingConflict("--store: \(error.message)")
+    }
     if let curveSecret {
       configuration.curve = CurveConfiguration(
         secretKeyPath: curveSecret, authorizedKeysPath: authorizedKeys, serverKey: curveServer)
@@ -187,19 +196,29 @@ struct WorkerSettings: Configurable {
         "--broker and --service go together: \(brokers.count) and \(services.count) were given")
     }
     var doors: [WorkerConfiguration.Door] = []
-    for endpoint in serve { doors.append(.direct(try Endpoint(parsing: endpoint, default: .bind))) }
+    for endpoint in serve { doors.append(.direct(try Endpoint(outside: endpoint, default: .bind))) }
     for (job, reply) in zip(jobs, replies) {
       doors.append(
         .pipeline(
-          jobs: try Endpoint(parsing: job, default: .bind),
-          replies: try Endpoint(parsing: reply, default: .bind)))
+          jobs: try Endpoint(outside: job, default: .bind),
+          replies: try Endpoint(outside: reply, default: .bind)))
     }
     for (broker, service) in zip(brokers, services) {
       doors.append(
         .fleet(
-          broker: try Endpoint(parsing: broker, default: .connect), service: service, slots: fleetSlots))
+          broker: try Endpoint(outside: broker, default: .connect), service: service, slots: fleetSlots))
     }
-    return doors.isEmpty ? [.direct(try Endpoint(parsing: endpoint, default: .bind))] : doors
+    return doors.isEmpty ? [.direct(try Endpoint(outside: endpoint, default: .bind))] : doors
+  }
+}
+
+extension Endpoint {
+  /// For a process by itself: an address inside of it is none.
+  init(outside text: String, default attachment: Attachment) throws {
+    try self.init(parsing: text, default: attachment)
+    guard !address.hasPrefix("inproc:") else {
+      throw SettingConflict("\(text) is inside this process alone: expected tcp://HOST:PORT or ipc://PATH")
+    }
   }
 }
 

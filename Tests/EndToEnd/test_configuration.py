@@ -31,6 +31,7 @@ def test_each_value_says_where_it_came_from(tmp_path):
     assert found["store"] == {"value": "/tmp/x.db", "source": "environment NUB_STORE"}
     assert found["serve"] == {"value": ["ipc:///tmp/a"], "source": f'file {file}, "serve"'}
     assert found["durability"] == {"value": "full", "source": "default"}
+    assert found["fleet-heartbeat"] == {"value": 2500, "source": "default"}
     assert settings(NUB_CONFIG=str(file))["lanes"]["value"] == 3
 
 
@@ -60,6 +61,15 @@ def test_secrets_are_not_printed(tmp_path):
     "arguments, environment, message",
     [
         (["--lanes", "0"], {}, "lanes is 0; 1 to 1024 is allowed (flag --lanes)"),
+        (["--lanes", "-1"], {}, "lanes is -1; 1 to 1024 is allowed (flag --lanes)"),
+        (["--drain-timeout", "-5"], {}, "drain-timeout is -5; 0 to 3600 is allowed"),
+        (["--lanes", "--seccomp"], {}, 'lanes is "--seccomp", not a whole number (flag --lanes)'),
+        (["--serve", "tcp://127.0.0.1"], {}, "tcp://127.0.0.1 has no port: expected tcp://HOST:PORT"),
+        (["--serve", "tcp://[::1]"], {}, "tcp://[::1] has no port"),
+        (["--serve", "tcp://127.0.0.1:"], {}, 'has the port ""; 0 to 65535, or *, is allowed'),
+        (["--serve", "tcp://127.0.0.1:+80"], {}, 'has the port "+80"; 0 to 65535'),
+        (["--serve", "inproc://x"], {}, "inproc://x is inside this process alone"),
+        (["--jobs", "@inproc://x", "--replies", "ipc:///tmp/r"], {}, "@inproc://x is inside this process alone"),
         ([], {"NUB_LANES": "many"}, "lanes is not a whole number (environment NUB_LANES)"),
         ([], {"NUB_LANE": "1"}, "NUB_LANE is unknown; did you mean NUB_LANES?"),
         ([], {"NUB_ENGINE": "xen"}, "engine is xen; one of kvm, inprocess is allowed"),
@@ -83,6 +93,31 @@ def test_an_unknown_key_in_the_file_is_refused_by_name(tmp_path):
     done = nub("worker", "--config", str(file))
     assert done.returncode == 64
     assert f'"lane" in the file {file} is unknown; did you mean lanes?' in done.stderr
+
+
+@pytest.mark.parametrize("bytes", ["1099511627776", "17179869185", "17181966336", "3000000", "1048576", "0"])
+def test_the_guests_heap_is_what_a_sandbox_can_have(bytes):
+    done = nub("worker", "--print-config", "--guest-heap", bytes)
+    assert done.returncode == 64
+    assert f"guest-heap is {bytes}; 2097152 to 17179869184 in steps of 2097152 is allowed" in done.stderr
+    assert settings("--guest-heap", "17179869184")["guest-heap"]["value"] == 16 << 30
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ('{"insecure": 0.5}', "insecure is 0.5, not true or false"),
+        ('{"lanes": true}', "lanes is true, not a whole number"),
+        ('{"max-store": null}', "max-store is null, not a whole number"),
+        ('{"lanes": 1, "lanes": 2}', 'line 1: "lanes" occurs twice'),
+        ('{"lanes": 1,\n}', "line 2: not a JSON object: a key was expected"),
+    ],
+)
+def test_a_file_is_taken_by_its_letter(tmp_path, text, message):
+    file = tmp_path / "worker.json"
+    file.write_text(text)
+    done = nub("worker", "--print-config", "--config", str(file))
+    assert done.returncode == 64 and message in done.stderr and str(file) in done.stderr, done
 
 
 def test_variables_of_tools_and_of_kubernetes_do_not_matter():

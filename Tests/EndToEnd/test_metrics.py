@@ -14,6 +14,42 @@ import pytest
 
 import ssz
 import wire
+from conftest import Worker
+
+
+@pytest.mark.parametrize(
+    "path, said",
+    [
+        ("/jobs?status=zz", "left out: status. This page takes tenant, function, failed, after."),
+        ("/jobs?tenant=a&nonsense=%3Cscript%3E&failed=2", "left out: nonsense, failed=2."),
+        ("/jobs?after=zz", "left out: after=zz."), ("/jobs?tenant=%ff", "left out: tenant."),
+        ("/jobs?%3Cb%3E=1", "left out: &lt;b&gt;."), ("/caps?kind=data", "left out: kind. This page takes after."),
+        ("/jobs?tenant=a&function=echo&failed=1", None), ("/jobs", None), ("/caps", None), ("/jobs?tenant=&failed=1", None),
+    ],
+)
+def test_a_page_says_what_it_does_not_filter_by(page_of, path, said):
+    page = page_of(path)
+    assert "<script>" not in page.split("<main", 1)[-1]
+    assert (said in page) if said else ("left out" not in page), page
+
+
+@pytest.fixture(scope="module")
+def page_of(scratch):
+    """Reads a page of a worker."""
+    directory = scratch / "filters"
+    directory.mkdir()
+    worker = Worker(directory, lanes=1)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    worker.arguments = ["--http", str(port)]
+    worker.start()
+
+    def read(path: str) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
+            return answer.read().decode()
+
+    yield read
+    worker.close()
 
 
 @pytest.fixture

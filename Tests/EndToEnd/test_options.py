@@ -65,6 +65,12 @@ def test_a_wrong_type_is_a_bad_request(producer, options):
     assert name in reply.body.decode(), "the message names the option"
 
 
+@pytest.mark.parametrize("text", ['{"deadline_ms": 1.5}', '{"deadline_ms": 1000.0}', '{"deadline_ms": 1e3}', '{"priority": 5.0}', '{"expires_at_ms": 1e12}'])
+def test_a_number_that_some_libraries_write_with_a_point_is_refused_as_what_it_is(producer, text):
+    reply = producer.call(wire.ECHO, b"x", options=text.encode())
+    assert reply.status == wire.BAD_REQUEST and b"a whole number" in reply.body, reply
+
+
 @pytest.mark.parametrize("number", ["1" + "0" * 400, "1e400", "-1e400", "18446744073709551616", "-9223372036854775809"])
 @pytest.mark.parametrize("name", ["deadline_ms", "expires_at_ms", "priority"])
 def test_huge_numbers_are_refused_or_clamped_but_answered(producer, name, number):

@@ -81,11 +81,44 @@ def test_a_worker_that_is_not_there(command):
     assert "nub worker --serve" in done.stderr and "Traceback" not in done.stderr
 
 
+def test_a_ping_of_a_broker_says_that_it_may_be_one(tmp_path):
+    port = free_port()
+    broker = subprocess.Popen(
+        [os.environ["NUB_BIN"], "broker", "--bind", f"tcp://127.0.0.1:{port}"], stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL
+    )
+    try:
+        assert any("serving" in line for line in broker.stderr)
+        done = nub("ping", "--wait", "1", "--endpoint", f"tcp://127.0.0.1:{port}")
+        assert done.returncode == 1 and "a broker (nub broker) does not answer this command" in done.stderr, done
+    finally:
+        broker.kill()
+        broker.wait(30)
+        broker.stderr.close()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("ping", "--wait", "-1"), ("ping", "--timeout", "-1"), ("call", "1", "--deadline", "-5"), ("call", "1", "--priority", "-1"),
+     ("results", "list", "--limit", "-3"), ("results", "stats", "--minutes", "-2"), ("bench", "--rounds", "-1"), ("bench", "--scale", "-1")],
+)
+def test_a_negative_number_is_refused_with_what_is_allowed(command):
+    done = nub(*command)
+    assert (done.returncode, done.stdout) == (64, "") and f"{command[-2]} is {command[-1]}" in done.stderr, done
+
+
+@pytest.mark.parametrize("command", [("ping",), ("call", "1"), ("put", "/etc/hostname")])
+@pytest.mark.parametrize("endpoint", ["inproc://x", "tcp://127.0.0.1", "nowhere", "udp://127.0.0.1:1", "tcp://127.0.0.1:99999"])
+def test_an_endpoint_that_is_none_is_a_wrong_command_line(command, endpoint):
+    done = nub(*command, "--endpoint", endpoint)
+    assert (done.returncode, done.stdout) == (64, "") and endpoint in done.stderr, done
+
+
 def test_keys_that_make_no_sense_are_refused_by_name(guarded, tmp_path):
     endpoint, keys = guarded
     secret = ["--curve-secret", str(keys / "acme.secret")]
-    assert "--curve-server" in nub("ping", *secret).stderr
-    assert "--curve-secret" in nub("ping", "--curve-server", str(keys / "server.pub")).stderr
+    for flags, other in ((secret, "--curve-server"), (["--curve-server", str(keys / "server.pub")], "--curve-secret")):
+        done = nub("ping", *flags)
+        assert done.returncode == 64 and other in done.stderr, done
     assert "cannot open" in nub("ping", "--curve-secret", str(tmp_path / "none"), "--curve-server", str(keys / "server.pub")).stderr
     loose = tmp_path / "loose.secret"
     loose.write_text((keys / "acme.secret").read_text())

@@ -17,6 +17,7 @@ import pytest
 
 import ssz
 import wire
+from watch import settles
 
 NUB = os.environ.get("NUB_BIN", "nub")
 
@@ -91,6 +92,27 @@ def test_the_three_forms_of_output_say_the_same(asked):
     assert rows[0]["message"] == ("a long message " * 20)
 
 
+def test_times_are_those_of_the_views_to_the_millisecond(asked):
+    shown = [json.loads(line) for line in nub(asked, "results", "list", "--tenant", "asked", "--json").splitlines()]
+    views = asked.database().execute("SELECT accepted, finished FROM results WHERE tenant = 'asked' ORDER BY seq DESC").fetchall()
+    assert [(row["accepted"], row["finished"]) for row in shown] == views
+    # And mean the same when they are given back.
+    finished = shown[0]["finished"]
+    since = [json.loads(line) for line in nub(asked, "results", "list", "--tenant", "asked", "--json", "--since", finished).splitlines()]
+    until = [json.loads(line) for line in nub(asked, "results", "list", "--tenant", "asked", "--json", "--until", finished).splitlines()]
+    assert since + until == shown and since[-1]["finished"] == finished
+
+
+@pytest.mark.parametrize("command", [("list",), ("export",), ("prune", "--dry-run"), ("retry", "--dry-run")])
+@pytest.mark.parametrize("time", ["2026-11-26T03:17:45Zgarbage", "2026-11-26T25:00:00Z", "2026-11-26T03:61:00Z", "2026-02-30"])
+def test_what_is_no_time_is_refused_by_every_command(asked, command, time):
+    done = subprocess.run(
+        [NUB, "results", *command, "--until", time, "--store", str(asked.store)], capture_output=True, text=True, timeout=60,
+        stdin=subprocess.DEVNULL,
+    )
+    assert (done.returncode, done.stdout) == (64, "") and f"{time} is not a time; use 2026-01-31T12:00:00Z" in done.stderr, done
+
+
 def test_filters_and_cursors_take_a_list_apart_and_together_again(asked):
     one = [json.loads(line) for line in nub(asked, "results", "list", "--tenant", "asked", "--json", "--failed").splitlines()]
     assert [row["status"] for row in one] == ["guest_error"]
@@ -124,6 +146,10 @@ def test_a_table_fits_a_terminal_and_shows_the_beginnings(asked, columns):
     assert any("0x" + id.hex()[:10] in line for line in lines)
     wide, _ = on_a_terminal(asked, columns, "caps", "list", "--tenant", "asked", "--wide")
     assert any(line.startswith(leaf.hex()) for line in wide), wide
+    wide, _ = on_a_terminal(asked, columns, "results", "list", "--tenant", "asked", "--wide")
+    piped = nub(asked, "results", "list", "--tenant", "asked", "--wide").splitlines()
+    for lines in (wide, piped):
+        assert any("0x" + id.hex() in line and ("a long message " * 20).rstrip() in line for line in lines), lines
     # Programs get everything, whatever the terminal.
     lines, _ = on_a_terminal(asked, 40, "caps", "list", "--tenant", "asked", "--json")
     assert {json.loads(line)["hash"] for line in lines} == {leaf.hex(), node.hex()}
@@ -143,10 +169,29 @@ def test_a_cap_is_shown_with_what_it_refers_to_and_what_of_that_is_missing(asked
     shown = nub(asked, "caps", "show", node.hex())
     assert f"refers to   {leaf.hex()}\n" in shown and f"refers to   {absent.hex()}  MISSING" in shown
     detail = json.loads(nub(asked, "caps", "show", leaf.hex(), "--json"))
-    assert detail["referredBy"] == 1 and detail["tenants"] == ["asked"]
+    assert detail["referred_by"] == 1 and detail["tenants"] == ["asked"]
+    detail = json.loads(nub(asked, "caps", "show", node.hex(), "--json"))
+    assert detail["row"]["incomplete"] is True
+    assert {one["hash"]: one["present"] for one in detail["references"]} == {leaf.hex(): True, absent.hex(): False}
     assert "no cap" in subprocess.run(
         [NUB, "caps", "show", absent.hex(), "--store", str(asked.store)], capture_output=True, text=True, timeout=60
     ).stderr
+
+
+def test_every_json_has_names_of_one_style(asked):
+    id, leaf, node, _ = asked.asked
+    statistics = json.loads(nub(asked, "results", "stats", "--json"))
+    assert statistics["jobs_by_status"]["guest_error"] >= 1 and statistics["live_workers"]
+    commands = [("results", "stats"), ("results", "list"), ("results", "show", "0x" + id.hex()), ("caps", "list"), ("caps", "show", node.hex())]
+
+    def names(value) -> set[str]:
+        if isinstance(value, dict):
+            return set(value).union(*map(names, value.values()))
+        return set().union(*map(names, value)) if isinstance(value, list) else set()
+
+    for command in commands:
+        for line in nub(asked, *command, "--json").splitlines():
+            assert not [name for name in names(json.loads(line)) if name != name.lower()], (command, line)
 
 
 def test_dry_runs_say_what_would_go_and_remove_nothing(make_worker):
@@ -181,6 +226,51 @@ def test_dry_runs_say_what_would_go_and_remove_nothing(make_worker):
     assert producer.missing([leaf[1], node[1]]) == [leaf[1], node[1]]
     again = producer.call(wire.ECHO, b"x", id=b"dry-0")
     assert (again.status, again.duplicate) == (wire.OK, False), "an id whose result is gone is new again"
+
+
+def test_an_id_as_the_views_print_it_is_found(asked):
+    id = asked.asked[0]
+    ((job, job_hex),) = asked.database().execute("SELECT job, job_hex FROM results WHERE tenant = 'asked' AND status_code = 3").fetchall()
+    assert job == job_hex == id.hex()
+    text_hex = b"asked-3".hex()
+    for name, shown in ((job, "0x" + job), ("0x" + job, "0x" + job), (text_hex, "asked-3"), ("asked-3", "asked-3")):
+        assert json.loads(nub(asked, "results", "show", name, "--json"))["job"] == shown
+        assert nub(asked, "results", "forget", name, "--dry-run") == "1 would be forgotten\n"
+    assert nub(asked, "results", "retry", job, "--dry-run").startswith("1 would be queued again")
+    # A text is first of all what it says, whatever it may be besides.
+    producer = asked.producer()
+    assert producer.call(wire.ECHO, b"x", id=text_hex.encode(), options={"tenant": "hexed"}).status == wire.OK
+    assert json.loads(nub(asked, "results", "show", text_hex, "--json"))["job"] == text_hex
+
+
+def complaint(worker, *arguments: str) -> str:
+    done = subprocess.run(
+        [NUB, *arguments, "--store", str(worker.store)], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL
+    )
+    assert done.returncode == 1, done
+    return done.stdout + done.stderr
+
+
+def test_a_retry_of_one_job_says_why_it_is_none(make_worker):
+    worker = make_worker(lanes=1)
+    producer = worker.producer()
+    assert producer.call(wire.ECHO, b"x", id=b"fine").status == wire.OK
+    assert producer.ask(wire.call(wire.FAIL, wire.u32(9) + b"no", id=b"failed")).status == wire.GUEST_ERROR
+    for dry in ([], ["--dry-run"]):
+        assert "there is no finished job nope\n" in complaint(worker, "results", "retry", "nope", *dry)
+        assert "there is no finished job failed\n" in complaint(worker, "results", "retry", "failed", "--tenant", "other", *dry)
+        assert "job fine has succeeded; only failed jobs are run again" in complaint(worker, "results", "retry", "fine", *dry)
+    worker.terminate()
+    worker.wait()
+    assert nub(worker, "results", "retry", "failed") == "1 queued again; 0 have no request that was kept\n"
+    for command in ("show", "retry"):
+        assert "there is no finished job failed: it is queued to run again" in complaint(worker, "results", command, "failed")
+        assert "there is no finished job faile\u0301\n" in complaint(worker, "results", command, "faile\u0301")
+    worker.start()
+    database = worker.database()
+    settles(lambda: 1 - database.execute("SELECT count(*) FROM results WHERE job = 'failed'").fetchone()[0], 0)
+    database.close()
+    assert json.loads(nub(worker, "results", "show", "failed", "--json"))["status"] == "guest_error"
 
 
 def test_a_reader_that_stays_neither_blocks_nor_breaks_the_worker(make_worker):
@@ -234,6 +324,26 @@ def test_nothing_that_a_producer_or_a_guest_says_controls_a_terminal(make_worker
     assert row["tenant"] == sheet["tenant"] == tenant and row["job"] == "0x" + id.hex()
 
 
+def test_a_sheet_holds_whatever_a_producer_says(make_worker):
+    worker = make_worker(lanes=1)
+    producer = worker.producer()
+    # An accent behind a comma or a quotation mark makes one character of the two, for those who read by characters.
+    texts = ["plain", "a,b", 'q"q', ",\u0301", '"\u0301', "\r\n", "\r", "\n\u0301", '"', ",", '",\u20dd"', "\u2028,\u0301\u200d", ""]
+    for number, text in enumerate(texts):
+        reply = producer.ask(
+            wire.call(wire.FAIL, wire.u32(7) + f"m{text}".encode(), id=b"sheet-%d" % number, options={"tenant": f"t{text}"})
+        )
+        assert reply.status == wire.GUEST_ERROR
+    for command in (["list"], ["export"]):
+        printed = subprocess.run(
+            [NUB, "results", *command, "--output", "csv", "--store", str(worker.store)], check=True, capture_output=True, timeout=60
+        ).stdout.decode()
+        rows = list(csv.DictReader(io.StringIO(printed, newline=""), strict=True))
+        assert [(row["tenant"], row["message"], None in row) for row in rows] == [(f"t{t}", f"m{t}", False) for t in reversed(texts)]
+    lines = nub(worker, "results", "list", "--json").split("\n")[:-1]
+    assert [json.loads(line)["message"] for line in lines] == [f"m{text}" for text in reversed(texts)]
+
+
 def test_wide_characters_keep_a_table_straight(make_worker):
     worker = make_worker(lanes=1)
     producer = worker.producer()
@@ -282,8 +392,9 @@ def test_each_filter_keeps_its_rows(asked, filters, count):
 
 @pytest.mark.parametrize(
     "filters, word",
-    [(["--status", "fine"], "guest_error"), (["--state", "gone"], "no such state"), (["--verb", "dance"], "no such verb"),
-     (["--since", "soon"], "not a time"), (["--sort", "best"], "slowest"), (["--limit", "0"], "10000"), (["--after", "-3"], "cursor"),
+    [(["--status", "fine"], "guest_error"), (["--state", "gone"], "quarantined"), (["--state", "9"], "quarantined"),
+     (["--verb", "dance"], "find_missing"), (["--verb", ""], "find_missing"),
+     (["--since", "soon"], "not a time"), (["--sort", "best"], "slowest"), (["--limit", "0"], "10000"), (["--after", "-3"], "-3 is not a cursor"),
      (["--after", "9223372036854775807", "--sort", "oldest"], "cursor")],
 )
 def test_a_filter_that_means_nothing_is_said(asked, filters, word):
@@ -291,7 +402,16 @@ def test_a_filter_that_means_nothing_is_said(asked, filters, word):
         [NUB, "results", "list", *filters, "--store", str(asked.store)], capture_output=True, text=True, timeout=60,
         stdin=subprocess.DEVNULL,
     )
-    assert done.returncode in (1, 64) and word in done.stderr and done.stdout == "", done
+    assert done.returncode == 64 and filters[0] in done.stderr and word in done.stderr and done.stdout == "", done
+
+
+@pytest.mark.parametrize("option, value", [("--kind", "foo"), ("--unused-since", "soon"), ("--limit", "x"), ("--after", "y")])
+def test_a_filter_of_caps_that_means_nothing_is_a_wrong_command_line(asked, option, value):
+    done = subprocess.run(
+        [NUB, "caps", "list", option, value, "--store", str(asked.store)], capture_output=True, text=True, timeout=60,
+        stdin=subprocess.DEVNULL,
+    )
+    assert (done.returncode, done.stdout) == (64, "") and option in done.stderr, done
 
 
 def test_each_order_is_the_order(asked):
@@ -303,6 +423,19 @@ def test_each_order_is_the_order(asked):
     for order, column in (("slowest", "run_us"), ("longest-queued", "queued_us")):
         values = [row[column] for row in listed(order)]
         assert values == sorted(values, reverse=True)
+
+
+@pytest.mark.parametrize("order", ["slowest", "longest-queued"])
+def test_a_ranking_is_one_page(asked, order):
+    done = subprocess.run(
+        [NUB, "results", "list", "--tenant", "asked", "--sort", order, "--limit", "3", "--store", str(asked.store)], capture_output=True,
+        text=True, timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "") and len(done.stdout.splitlines()) == 4
+    done = subprocess.run(
+        [NUB, "results", "list", "--sort", order, "--after", "3", "--store", str(asked.store)], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (64, "") and "a ranking is one page" in done.stderr
 
 
 def test_a_put_of_what_is_not_whole_is_accepted_and_said_to_be_incomplete(make_worker, tmp_path):

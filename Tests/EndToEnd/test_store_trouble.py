@@ -55,7 +55,8 @@ def start_refused(store: Path, user: int | None = None) -> str:
 
 
 def company(store: Path) -> list[str]:
-    return sorted(p.name for p in store.parent.iterdir() if p.name.startswith(store.name + "-"))
+    """Whatever nub has put beside a store: log, locks, control directory."""
+    return sorted(p.name for p in store.parent.iterdir() if p.name.startswith(store.name) and p != store)
 
 
 @pytest.fixture
@@ -95,6 +96,19 @@ def test_a_store_of_a_newer_version_is_refused_and_left_alone(alone):
     listed = nub("results", "list", store=alone)
     assert listed.returncode == 1 and "upgrade nub" in listed.stderr, listed
     assert alone.read_bytes() == before and company(alone) == []
+
+
+@pytest.mark.parametrize("path", [":memory:", "file:x?mode=memory", "file:nub.db", ""])
+def test_what_is_no_file_is_refused_by_name_and_leaves_none(tmp_path, path):
+    door = ["--serve", f"ipc://{tmp_path}/door"]
+    for command in (["worker", *door], ["worker", "--print-config"], ["results"], ["caps", "list"], ["results", "prune", "--all"]):
+        done = subprocess.run(
+            [os.environ["NUB_BIN"], *command, "--store", path], capture_output=True, text=True, timeout=120, cwd=tmp_path,
+            stdin=subprocess.DEVNULL,
+        )
+        assert done.returncode == 64, (command, done)
+        assert f'"{path}" is SQLite\'s name for something else than a file' in done.stderr or "store is empty" in done.stderr, done
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_truncated_store_is_refused_and_left_alone(alone):
@@ -197,7 +211,7 @@ def test_a_store_named_by_a_link_is_the_same_store_with_the_same_locks(make):  #
     # While the first one lives: both are seen, and nobody has taken anything over.
     again = other.producer().call(wire.ECHO, b"kept", id=b"kept")
     assert (again.status, again.duplicate) == (wire.OK, True)
-    assert company(other.store) == []
+    assert company(other.store) == ["link.db.control"]
     assert sum(name.startswith(worker.store.name + "-worker-") for name in company(worker.store)) == 2
     assert worker.rows("SELECT count(*) FROM workers WHERE ended_ms IS NULL") == [(2,)]
 

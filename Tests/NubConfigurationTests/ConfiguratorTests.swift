@@ -131,6 +131,75 @@ struct ConfiguratorTests {
     #expect(refusal(environment: ["NUB_DOORS": "x,,y"])?.code == .badValue)
   }
 
+  @Test(arguments: [
+    (#"{"lanes": true}"#, "lanes is true, not a whole number"),
+    (#"{"lanes": "5"}"#, #"lanes is "5", not a whole number"#),
+    (#"{"lanes": 5.0}"#, "lanes is 5.0, not a whole number"),
+    (#"{"lanes": 5e0}"#, "lanes is 5e0, not a whole number"),
+    (#"{"lanes": null}"#, "lanes is null, not a whole number"),
+    (#"{"lanes": [5]}"#, "lanes is [5], not a whole number"),
+    (#"{"lanes": 99999999999999999999}"#, "lanes is 99999999999999999999, not a whole number"),
+    (#"{"limit": false}"#, "limit is false, not a whole number"),
+    (#"{"loud": 1}"#, "loud is 1, not true or false"),
+    (#"{"loud": 0.5}"#, "loud is 0.5, not true or false"),
+    (#"{"loud": "true"}"#, #"loud is "true", not true or false"#),
+    (#"{"loud": null}"#, "loud is null, not true or false"),
+    (#"{"path": true}"#, "path is true, not a text"), (#"{"path": null}"#, "path is null, not a text"),
+    (#"{"path": {"a": 1}}"#, #"path is {"a": 1}, not a text"#),
+    (#"{"doors": ["x", 1]}"#, #"doors is ["x", 1], not a list of texts"#),
+    (#"{"doors": null}"#, "doors is null, not a list of texts"),
+    (#"{"color": 0}"#, "color is 0, not a text"),
+  ])
+  func `nothing in the file is taken for what it is not`(file: String, message: String) throws {
+    let error = try #require(refusal(file: file))
+    #expect(error.code == .badValue && error.message.hasPrefix("\(message) (file /"), "\(error)")
+  }
+
+  @Test(arguments: [
+    (#"{"lanes": 1, "lanes": 2}"#, #"line 1: "lanes" occurs twice"#),
+    (#"{"lanes": 1, "l\u0061nes": 2}"#, #"line 1: "lanes" occurs twice"#),
+    ("{\"path\": \"a\",\n \"doors\": [\"a\",\n],\n}", "line 3: not a JSON object: a value was expected"),
+    ("{\n\"lanes\": 1,\n}", "line 3: not a JSON object: a key was expected"),
+    ("{} {}", "line 1: not a JSON object: text after the object"),
+    ("", "line 1: not a JSON object: an object was expected"),
+    ("[1]", "line 1: not a JSON object: an object was expected"),
+    (#"{"lanes" 1}"#, "line 1: not a JSON object: a colon was expected"),
+    (#"{"lanes": 1 "limit": 2}"#, "line 1: not a JSON object: a comma or } was expected"),
+    (#"{"lanes": 01}"#, "line 1: not a JSON object: a number starts with 0"),
+    (#"{"lanes": +1}"#, "line 1: not a JSON object: a value was expected"),
+    (#"{"lanes": 1.}"#, "line 1: not a JSON object: a digit was expected"),
+    (#"{"lanes": 0x1}"#, "line 1: not a JSON object: a comma or } was expected"),
+    (#"{"lanes": NaN}"#, "line 1: not a JSON object: a value was expected"),
+    ("{'lanes': 1}", "line 1: not a JSON object: a key was expected"),
+    ("{lanes: 1}", "line 1: not a JSON object: a key was expected"),
+    ("{// no\n\"lanes\": 1}", "line 1: not a JSON object: a key was expected"),
+    (#"{"path": "\ud83d"}"#, "line 1: not a JSON object: half a surrogate pair"),
+    (#"{"path": "\ude00"}"#, "line 1: not a JSON object: half a surrogate pair"),
+    (#"{"path": "\q"}"#, "line 1: not a JSON object: an unknown escape"),
+    (#"{"path": "\u+123"}"#, "line 1: not a JSON object: a hex digit was expected"),
+    ("{\"path\": \"a\nb\"}", "a control character in a string"),
+    ("{\"path\": \"a", "line 1: not a JSON object: a string without end"),
+    (
+      "{\"path\": \(String(repeating: "[", count: 40))\(String(repeating: "]", count: 40))}",
+      "line 1: not a JSON object: nested deeper than 32"
+    ),
+    ("\u{FEFF}{}", "an object was expected"),
+  ])
+  func `a file that is not JSON by its letter is refused, with the line`(file: String, message: String) throws
+  {
+    let error = try #require(refusal(file: file))
+    #expect(error.code == .unreadableFile && error.message.contains(message), "\(error)")
+  }
+
+  @Test func `what JSON allows is understood`() throws {
+    let path = #""\"\\\/\b\f\n\r\t\u00e9\ud83d\uDE00é😀""#
+    let file = " \t\r\n{ \"path\" : \(path) ,\n\"doors\":[ ],\"lanes\":64,\"loud\":false}\n"
+    let root = try configure(file: file).root
+    #expect(root.path == "\"\\/\u{8}\u{C}\n\r\té😀é😀")
+    #expect(root.doors.isEmpty && root.lanes == 64 && !root.isLoud)
+    #expect(try configure(file: "{}").root.lanes == 2)
+  }
+
   @Test func `an unknown key in the file is refused with the nearest known one`() throws {
     let error = try #require(refusal(file: #"{"lane": 5}"#))
     #expect(error.code == .unknownName)

@@ -47,6 +47,24 @@ struct KeyFileTests {
     #expect(!text.contains(pair.secretKey))
   }
 
+  @Test("a public key in a secret one's place is called one", arguments: [0o644, 0o600, 0o444])
+  func publicAsSecret(mode: Int) throws {
+    let scratch = try Scratch()
+    let file = try KeyFile.generate(name: "me", in: scratch.path)
+    let text = try String(contentsOfFile: file.publicPath, encoding: .utf8)
+    try scratch.write("me.pub", text + "tenant = acme\n", mode: mode)
+    do throws(SecurityError) {
+      _ = try KeyFile.readSecret(file.publicPath)
+      Issue.record("accepted")
+    } catch {
+      #expect(error.code == .malformed && error.message.contains("me.pub is a public key"), "\(error)")
+    }
+    // A secret that others can read is still that.
+    let secret = try String(contentsOfFile: file.secretPath, encoding: .utf8)
+    try scratch.write("me.secret", secret, mode: 0o644)
+    #expect(throws: SecurityError.self) { try KeyFile.readSecret(file.secretPath) }
+  }
+
   @Test("no key is overwritten")
   func overwrite() throws {
     let scratch = try Scratch()

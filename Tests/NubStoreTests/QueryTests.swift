@@ -105,6 +105,36 @@ import Testing
     let waited = try queries.results(
       ResultFilter(), order: .longestQueued, limit: 2, after: nil, budget: .seconds(60))
     #expect(waited.rows.map(\.queuedMicroseconds) == [2_999, 2_998])
+    #expect(slowest.next == nil && slowest.ranksSince == nil)
+  }
+
+  @Test func aRankingThatIsOutOfTimeSaysWhichJobsItRanks() throws {
+    try writer.commit { batch in
+      for index in 3_000..<5_000 {
+        var job = Sample.job("job-\(index)")
+        job.runMicroseconds = UInt64(index)
+        job.finishedMilliseconds = Sample.now + Int64(index) * 1_000
+        batch.finished.append(job)
+      }
+    }
+    // The first window is of 4096 jobs.
+    let page = try queries.results(ResultFilter(), order: .slowest, limit: 3, after: nil, budget: .zero)
+    #expect(page.rows.map(\.runMicroseconds) == [4_999, 4_998, 4_997] && page.next == nil)
+    let since = Sample.now + 904 * 1_000
+    #expect(page.ranksSince == since)
+    let rest = try queries.results(
+      filter { $0.until = since }, order: .slowest, limit: 10_000, after: nil, budget: .seconds(60))
+    #expect(rest.rows.count == 904 && rest.ranksSince == nil)
+  }
+
+  @Test func aRankingHasNoSecondPage() throws {
+    for order in [ResultOrder.slowest, .longestQueued] {
+      let error = storeError {
+        _ = try queries.results(
+          ResultFilter(), order: order, limit: 5, after: PageCursor("100"), budget: .seconds(60))
+      }
+      #expect(error?.code == .misuse)
+    }
   }
 
   @Test func aWordThatMeansNothingIsSaid() throws {

@@ -55,7 +55,7 @@ struct StorePages {
       <form class="filter" action="/jobs" method="get"><input name="tenant" value="\(tenant)" placeholder="tenant" aria-label="tenant" maxlength="64">\
       <input name="function" value="\(function)" placeholder="function" aria-label="function" maxlength="64">\
       <label><input type="checkbox" name="failed" value="1"\(filter.onlyFailures ? " checked" as HTML : "")> failures only</label>\
-      <button>Show</button></form>
+      <button>Show</button></form>\(ignored(request, known: ["tenant", "function", "failed", "after"]))
       <div class="card wide">\(table)</div><p class="more">\(older ?? "")<a href="/">overview</a></p>
       """)
   }
@@ -81,8 +81,19 @@ struct StorePages {
     let older = page.next.map { next -> HTML in "<a href=\"/caps?after=\("\(next)")\">older</a>" }
     return layout.page(
       "nub: caps",
-      "<h1>Caps</h1><div class=\"card wide\">\(table)</div><p class=\"more\">\(older ?? "")<a href=\"/\">overview</a></p>"
+      "<h1>Caps</h1>\(ignored(request, known: ["after"]))<div class=\"card wide\">\(table)</div><p class=\"more\">\(older ?? "")<a href=\"/\">overview</a></p>"
     )
+  }
+
+  /// What of a request was not looked at: a list that is not filtered must not pass for one that is.
+  private func ignored(_ request: PageRequest, known: [String]) -> HTML {
+    var names = request.parameterNames.filter { !known.contains($0) || request.parameter($0) == nil }
+    if let failed = request.parameter("failed"), failed != "1" { names.append("failed=\(failed)") }
+    if let after = request.parameter("after"), PageCursor(after) == nil { names.append("after=\(after)") }
+    guard !names.isEmpty else { return "" }
+    let shown = names.prefix(8).map { Show.text($0, limit: 40) }.joined(separator: ", ")
+    let list = known.joined(separator: ", ")
+    return "<p class=\"card note\">Not known here, and left out: \(shown). This page takes \(list).</p>"
   }
 
   // MARK: One

@@ -16,6 +16,14 @@ public struct PageRequest: Sendable, Equatable {
     self.init(path: parts.first.map(String.init) ?? "", query: parts.count > 1 ? String(parts[1]) : "")
   }
 
+  /// The names of the query's parameters, decoded where that is possible.
+  public var parameterNames: [String] {
+    query.split(separator: "&").compactMap { pair in
+      let name = pair.prefix { $0 != "=" }
+      return name.isEmpty ? nil : Percent.decode(name, plusIsSpace: true) ?? String(name)
+    }
+  }
+
   /// The value of a query parameter, decoded as HTML forms encode it; nil if it is absent or not valid.
   public func parameter(_ name: String) -> String? {
     for pair in query.split(separator: "&") {

@@ -42,7 +42,7 @@ public struct ControlPlace: Sendable, Equatable, CustomStringConvertible {
     let flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | (name == nil ? O_NOFOLLOW : 0)
     let descriptor = Glibc.open(directory, flags)
     guard descriptor >= 0 else { throw .system("cannot open \(directory)") }
-    let opened = ControlDirectory(descriptor: descriptor, path: directory)
+    let opened = ControlDirectory(descriptor: descriptor, path: directory, isNew: isNew)
     guard name == nil else { return opened }
     // Whatever the umask has taken away.
     if isNew { fchmod(descriptor, 0o700) }
@@ -59,6 +59,8 @@ public struct ControlPlace: Sendable, Equatable, CustomStringConvertible {
 struct ControlDirectory: ~Copyable {
   let descriptor: Int32
   let path: String
+  /// Whether it was made to be opened.
+  let isNew: Bool
 
   deinit { close(descriptor) }
 
@@ -71,9 +73,26 @@ struct ControlDirectory: ~Copyable {
     let file = openat(descriptor, name + ".lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
     guard file >= 0 else { throw .system("cannot open \(path)/\(name).lock") }
     let lock = ControlLock(name: name, descriptor: file)
-    if flock(file, LOCK_EX | LOCK_NB) == 0 { return lock }
+    if flock(file, LOCK_EX | LOCK_NB) == 0 {
+      guard isThere(lock) else { return nil }
+      return lock
+    }
     guard errno == EWOULDBLOCK else { throw .system("cannot lock \(path)/\(name).lock") }
     return nil
+  }
+
+  /// Whether a lock is that of its name still: the worker that had it may have withdrawn in between, and its file is nobody's then.
+  private func isThere(_ lock: borrowing ControlLock) -> Bool {
+    var (ours, there) = (stat(), stat())
+    return fstat(lock.descriptor, &ours) == 0
+      && fstatat(descriptor, lock.name + ".lock", &there, AT_SYMLINK_NOFOLLOW) == 0
+      && ours.st_dev == there.st_dev && ours.st_ino == there.st_ino
+  }
+
+  /// Removes the directory again, if nobody else is in it.
+  func remove(_ lock: consuming ControlLock) {
+    unlinkat(descriptor, lock.name + ".lock", 0)
+    rmdir(path)
   }
 
   /// Whether somebody lives who has the lock of a name.

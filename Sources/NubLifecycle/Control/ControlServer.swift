@@ -17,6 +17,9 @@ public final class ControlServer: Sendable {
   private static let maximumDumps = 8
 
   private let worker: Worker
+  private let place: ControlPlace
+  /// Of a directory that was made for this worker: the name that it took there.
+  private let newName: String?
   private let fallbackName: String
   private let waker: Waker
   private let isOver = Atomic<Bool>(false)
@@ -41,10 +44,12 @@ public final class ControlServer: Sendable {
   /// - Parameter name: the worker's, for as long as it does not serve.
   public init(_ place: ControlPlace, worker: Worker, name: String) throws(ControlError) {
     self.worker = worker
+    self.place = place
     fallbackName = name
     let directory = try place.open(create: true)
     let lock = try Self.take(place, in: directory)
     let taken = lock.name
+    newName = directory.isNew ? taken : nil
     path = "\(directory.path)/\(taken)"
     try directory.removeStale(taken)
     do throws(ZMQError) {
@@ -132,6 +137,14 @@ public final class ControlServer: Sendable {
     case reply(ControlReply)
     /// Comes when the lanes have written them.
     case whenWritten(GuestDumps)
+  }
+
+  /// Takes back the directory that was made for a worker which never came up: of a store that is refused, its folder stays as it was.
+  /// After ``run()``, or without it.
+  public func withdraw() {
+    socket.withLock { $0 = nil }
+    guard let newName, let directory = try? place.open(create: false) else { return }
+    if let lock = try? directory.lock(newName) { directory.remove(lock) }
   }
 
   private func obey(_ request: Multipart, mayDump: Bool) -> Answer {

@@ -32,6 +32,9 @@ public enum ResultOrder: String, Sendable, CaseIterable {
   case slowest
   /// The longest wait first.
   case longestQueued = "longest-queued"
+
+  /// Whether a list has one page, the first rows by their size: for another one everything would have to be looked at again.
+  public var isRanking: Bool { self == .slowest || self == .longestQueued }
 }
 
 /// Where a list goes on. Its text may be handed to people and taken back.
@@ -56,6 +59,9 @@ public struct Page<Row: Sendable>: Sendable {
   public var rows: [Row]
   /// Where to go on; nil if the list has ended. A page may have few rows or none and still have a cursor: time was up.
   public var next: PageCursor?
+  /// Of a ranking for which time was up: it ranks the jobs that finished since about this Unix time in milliseconds, and looked at
+  /// no others. Nil where all were looked at.
+  public var ranksSince: Int64?
 }
 
 /// A finished job, without its result's bytes.

@@ -22,6 +22,8 @@ struct ResultScan {
   struct Outcome {
     var hits: [Hit]
     var next: PageCursor?
+    /// The lowest number that a ranking got to before its time was up.
+    var ranksFrom: Int64?
   }
 
   func run(_ db: Database, after cursor: PageCursor?) throws -> Outcome {
@@ -37,7 +39,7 @@ struct ResultScan {
   }
 
   private func descending(_ db: Database, from start: Int64, to first: Int64) throws -> Outcome {
-    let isRanked = order != .newest
+    let isRanked = order.isRanking
     let sql =
       "SELECT j.seq, \(key) \(query.source) ORDER BY \(isRanked ? "2 DESC, j.seq DESC" : "j.seq DESC") LIMIT ?"
     let statement = try db.makeStatement(sql: sql)
@@ -69,6 +71,7 @@ struct ResultScan {
       if ContinuousClock.now > deadline { break }
       window = Self.next(window, took: ContinuousClock.now - began)
     }
+    if isRanked { return Outcome(hits: hits, next: nil, ranksFrom: high > first ? high : nil) }
     return Outcome(hits: hits, next: high > first ? PageCursor(position: high) : nil)
   }
 

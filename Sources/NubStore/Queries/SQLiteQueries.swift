@@ -15,6 +15,7 @@ public final class SQLiteQueries: StoreQueries {
   public init(
     path: String, options: StoreOptions = StoreOptions(), timeLimit limit: Duration? = nil
   ) throws(StoreError) {
+    try StoreFile.check(path: path)
     let path = StoreFile.resolved(path)
     self.path = path
     let timeLimit = limit.map { QueryTimeLimit($0) }
@@ -95,6 +96,9 @@ public final class SQLiteQueries: StoreQueries {
     guard (1...10_000).contains(limit) else {
       throw StoreError(.misuse, "a page has 1 to 10000 rows, not \(limit)")
     }
+    guard cursor == nil || !order.isRanking else {
+      throw StoreError(.misuse, "a ranking has one page, and no cursor to go on from")
+    }
     return try read { db in
       let scan = ResultScan(
         query: try ResultQuery(filter, db), order: order, limit: limit, deadline: .now + budget)
@@ -104,7 +108,11 @@ public final class SQLiteQueries: StoreQueries {
       for hit in outcome.hits {
         if let row = try Row.fetchOne(statement, arguments: [hit.seq]) { rows.append(ResultRow(row)) }
       }
-      return Page(rows: rows, next: outcome.next)
+      let since = try outcome.ranksFrom.flatMap {
+        try Int64.fetchOne(
+          db, sql: "SELECT finished_ms FROM jobs WHERE seq >= ? ORDER BY seq LIMIT 1", arguments: [$0])
+      }
+      return Page(rows: rows, next: outcome.next, ranksSince: since)
     }
   }
 

@@ -5,8 +5,9 @@ public protocol StoreQueries: AnyObject, Sendable {
   /// Finished jobs, page by page.
   /// - Parameters:
   ///   - limit: rows of a page, at most 10 000.
-  ///   - budget: how long to look before giving back what was found so far and a cursor. With `.slowest` and `.longestQueued`
-  ///     a page is the best of what was looked at in that time.
+  ///   - cursor: of a page before; a ranking (`.slowest`, `.longestQueued`) has one page and refuses it.
+  ///   - budget: how long to look before giving back what was found so far and a cursor; or a ranking of what was looked at, and
+  ///     since when that is.
   func results(
     _ filter: ResultFilter, order: ResultOrder, limit: Int, after cursor: PageCursor?, budget: Duration
   ) throws(StoreError) -> Page<ResultRow>

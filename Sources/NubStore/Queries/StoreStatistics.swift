@@ -25,6 +25,22 @@ public struct StoreStatistics: Sendable, Codable {
   public var freeBytes: Int64
   /// The log next to it, in bytes.
   public var logBytes: Int64
+
+  enum CodingKeys: String, CodingKey {
+    case jobs, caps, tenants
+    case jobsByStatus = "jobs_by_status"
+    case pendingJobs = "pending_jobs"
+    case pendingBatches = "pending_batches"
+    case capBytes = "cap_bytes"
+    case capPuts = "cap_puts"
+    case capSkips = "cap_skips"
+    case liveWorkers = "live_workers"
+    case oldestMilliseconds = "oldest_ms"
+    case newestMilliseconds = "newest_ms"
+    case fileBytes = "file_bytes"
+    case freeBytes = "free_bytes"
+    case logBytes = "log_bytes"
+  }
 }
 
 /// One minute of work.
@@ -68,6 +84,13 @@ public struct CapRow: Sendable, Codable, Equatable {
   public var firstPutMilliseconds: Int64
   /// Unix time.
   public var lastUsedMilliseconds: Int64
+
+  enum CodingKeys: String, CodingKey {
+    case cap, hash, kind, size, puts, skips
+    case isIncomplete = "incomplete"
+    case firstPutMilliseconds = "first_put_ms"
+    case lastUsedMilliseconds = "last_used_ms"
+  }
 }
 
 /// A cap with its surroundings.
@@ -82,6 +105,16 @@ public struct CapDetail: Sendable, Codable, Equatable {
   public struct Reference: Sendable, Codable, Equatable {
     public var hash: String
     public var isPresent: Bool
+
+    enum CodingKeys: String, CodingKey {
+      case hash
+      case isPresent = "present"
+    }
+  }
+
+  enum CodingKeys: String, CodingKey {
+    case row, references, tenants
+    case referredBy = "referred_by"
   }
 }
 

@@ -29,6 +29,11 @@ public final class SQLiteStore: Store {
     try StoreFile.prepare(path: path, options: options)
   }
 
+  /// Whether a store can have this path, by its looks alone: `:memory:` and `file:` URIs are no files.
+  ///
+  /// - Throws: `.misuse`, as ``init(path:options:)`` would.
+  public static func check(path: String) throws(StoreError) { try StoreFile.check(path: path) }
+
   public func makeReader() throws(StoreError) -> any StoreReader {
     try SQLiteReader(path: path, options: options)
   }

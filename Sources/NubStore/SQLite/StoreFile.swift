@@ -8,6 +8,16 @@ enum StoreFile {
   static func livenessPath(_ path: String, worker: Int64) -> String { "\(path)-worker-\(worker)" }
   static func workPath(_ path: String) -> String { path + "-work" }
 
+  /// Refuses what SQLite takes for something else than a file: a store outlives its worker.
+  static func check(path: String) throws(StoreError) {
+    guard path.isEmpty || path == ":memory:" || path.hasPrefix("file:") else { return }
+    let advice = path.isEmpty ? "" : ", or ./\(path) for a file of that name"
+    throw StoreError(
+      .misuse,
+      "\"\(path)\" is SQLite's name for something else than a file, and a store is one: give a path such as nub.db\(advice)"
+    )
+  }
+
   /// The file that a symbolic link names. SQLite keeps the log beside that one, and workers that came by different names must meet at the
   /// same locks.
   static func resolved(_ path: String) -> String {
@@ -22,6 +32,7 @@ enum StoreFile {
   /// Makes the file if it is missing, refuses it if it is not ours to write, and brings it up to date.
   static func prepare(path: String, options: StoreOptions) throws(StoreError) {
     // First what needs nothing but a look: a file that is refused gets no lock and no log beside it.
+    try check(path: path)
     try create(path: path)
     guard access(path, W_OK) == 0 else { throw StoreError(opening: path, errno: errno) }
     try inspect(path: path)

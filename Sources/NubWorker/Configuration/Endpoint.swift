@@ -33,19 +33,24 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
     else {
       throw WorkerError(
         .configuration,
-        "\"\(text)\" is not an endpoint: expected tcp://HOST:PORT, ipc://PATH or inproc://NAME")
+        "\"\(text)\" is not an endpoint: expected tcp://HOST:PORT or ipc://PATH")
     }
-    if transport == "tcp://" { try Endpoint.checkPort(of: address) }
+    if transport == "tcp://" { try Endpoint.checkPort(of: address.dropFirst(transport.count), in: text) }
     self.address = address
   }
 
   /// libzmq takes a port modulo 65536, and so would serve somewhere else than it was told.
-  private static func checkPort(of address: String) throws(WorkerError) {
-    guard let colon = address.lastIndex(of: ":") else { return }
+  ///
+  /// - Parameter address: what is behind `tcp://`.
+  private static func checkPort(of address: Substring, in text: String) throws(WorkerError) {
+    // Behind the last colon, and that one not in an IPv6 address.
+    guard !address.hasSuffix("]"), let colon = address.lastIndex(of: ":") else {
+      throw WorkerError(.configuration, "\(text) has no port: expected tcp://HOST:PORT")
+    }
     let port = address[address.index(after: colon)...]
     if port == "*" { return }
-    guard let number = Int(port), (0...65_535).contains(number) else {
-      throw WorkerError(.configuration, "\(address) has the port \"\(port)\"; 0 to 65535, or *, is allowed")
+    guard UInt16(port) != nil, port.first != "+" else {
+      throw WorkerError(.configuration, "\(text) has the port \"\(port)\"; 0 to 65535, or *, is allowed")
     }
   }
 

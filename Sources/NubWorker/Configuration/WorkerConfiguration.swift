@@ -85,8 +85,8 @@ public struct WorkerConfiguration: Sendable {
   public var lingerMilliseconds = 2_000
   /// Allows TCP endpoints off loopback without encryption.
   public var allowsInsecure = false
-  /// Milliseconds between the fleet doors' heartbeats; nil for 2500. The broker's must be similar (RFC 7).
-  public var fleetHeartbeatMilliseconds: UInt64?
+  /// Milliseconds between the fleet doors' heartbeats. The broker's must be similar (RFC 7).
+  public var fleetHeartbeatMilliseconds: UInt64 = 2_500
   /// CURVE for TCP endpoints; nil for plaintext.
   public var curve: CurveConfiguration?
   /// For how long the door thread looks out for the answer of a lone job before it sleeps, microseconds; 0: not at all, as on a

@@ -14,9 +14,7 @@ enum Fleets {
       options.count = slots
       options.slots.frameBytes = configuration.maximumMessageBytes
       options.slots.message.bytes = configuration.maximumMessageBytes
-      if let heartbeat = configuration.fleetHeartbeatMilliseconds {
-        options.slots.timing.heartbeat = heartbeat
-      }
+      options.slots.timing.heartbeat = configuration.fleetHeartbeatMilliseconds
       if broker.address.hasPrefix("tcp://") { options.slots.curve = curve?.client }
       do throws(ZMQError) {
         bridges.append(

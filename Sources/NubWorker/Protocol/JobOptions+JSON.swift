@@ -31,15 +31,16 @@ extension JobOptions {
     case .deadline:
       deadlineMilliseconds = UInt32(
         clamping: try scanner.unsignedInteger(
-          in: bytes, expected: "deadline_ms is a number of milliseconds, not negative"))
+          in: bytes, expected: "deadline_ms is a whole number of milliseconds, in digits alone"))
     case .expiresAt:
       expiresAtMilliseconds = try scanner.unsignedInteger(
-        in: bytes, expected: "expires_at_ms is a Unix time in milliseconds")
+        in: bytes, expected: "expires_at_ms is a Unix time in milliseconds, a whole number in digits alone")
     case .tenant:
       tenant = try scanner.shortString(in: bytes, expected: "tenant is a string of at most 64 bytes")
     case .priority:
-      let value = try scanner.unsignedInteger(in: bytes, expected: "priority is a number from 0 to 9")
-      guard value <= 9 else { throw JSONError("priority is a number from 0 to 9") }
+      let value = try scanner.unsignedInteger(
+        in: bytes, expected: "priority is a whole number from 0 to 9, one digit")
+      guard value <= 9 else { throw JSONError("priority is a whole number from 0 to 9, one digit") }
       priority = UInt8(value)
     case .fresh:
       fresh = try scanner.boolean(in: bytes, expected: "fresh is true or false")

@@ -159,6 +159,119 @@ def test_errors_carry_status_message_id_and_meta(peer, kind):
     assert (error.status, error.message, error.job_id, error.meta["worker"]) == (12, "other content", b"my id", "w")
 
 
+def test_the_same_call_twice_is_joined_and_other_content_is_a_conflict(peer):
+    first = threading.Event()
+
+    def answer(frames, count):
+        first.wait(20)
+        return [(0, frames[4], {})]
+
+    there = peer(answer)
+
+    async def run():
+        async with AsyncClient(there.endpoint) as client:
+            calls = [asyncio.create_task(client.call(1, b"x", id=b"same")) for _ in range(3)]
+            calls.append(asyncio.create_task(client.call(1, b"y", id=b"same")))
+            calls.append(asyncio.create_task(client.call(1, b"z", id=b"other")))
+            with pytest.raises(Conflict, match="other content under way"):
+                await calls[3]
+            while not there.seen:
+                await asyncio.sleep(0.01)
+            # One who leaves takes nobody along.
+            calls[0].cancel()
+            await asyncio.sleep(0)
+            first.set()
+            outcomes = await asyncio.gather(*calls, return_exceptions=True)
+            assert [outcome.body for outcome in outcomes[1:3] + outcomes[4:]] == [b"x", b"x", b"z"]
+            # Nothing is left behind: the id is free for a later call.
+            return (await client.call(1, b"later", id=b"same")).body
+
+    assert asyncio.run(run()) == b"later"
+    assert sorted(frames[2] for frames in there.seen) == [b"other", b"same", b"same"], "sent once, however many ask"
+
+
+def test_one_who_joined_sends_by_itself_when_the_first_has_gone(peer):
+    there = peer(lambda frames, count: [(0, b"again", {})] if count > 1 else [])
+
+    async def run():
+        async with AsyncClient(there.endpoint, retry=FAST) as client:
+            gone = asyncio.create_task(client.call(1, id=b"same", timeout=0.01))
+            joined = asyncio.create_task(client.call(1, id=b"same"))
+            with pytest.raises(RequestTimeout):
+                await gone
+            return (await joined).body
+
+    assert asyncio.run(run()) == b"again"
+
+
+@kinds
+@pytest.mark.parametrize(
+    "arguments, options, error, word",
+    [
+        (("echo",), {}, TypeError, "function"), ((1.0,), {}, TypeError, "function"), ((True,), {}, TypeError, "function"),
+        ((-1,), {}, ValueError, "function"), ((1 << 32,), {}, ValueError, "function"), ((None,), {}, TypeError, "function"),
+        ((1, "text"), {}, TypeError, "payload wants bytes, not str; encode the text"), ((1, 5), {}, TypeError, "payload"),
+        ((1, [1]), {}, TypeError, "payload"), ((1, None), {}, TypeError, "payload"),
+        ((1,), {"id": "text"}, TypeError, "id wants bytes"), ((1,), {"id": b""}, ValueError, "1 to 64"),
+        ((1,), {"id": b"x" * 65}, ValueError, "1 to 64"), ((1,), {"id": 7}, TypeError, "id wants bytes"),
+        ((1,), {"deadline": -1}, ValueError, "deadline is -1"), ((1,), {"deadline": float("nan")}, ValueError, "deadline"),
+        ((1,), {"deadline": float("inf")}, ValueError, "deadline"), ((1,), {"deadline": "5"}, TypeError, "deadline"),
+        ((1,), {"deadline": True}, TypeError, "deadline"), ((1,), {"expires_at": "noon"}, TypeError, "expires_at"),
+        ((1,), {"expires_at": -1}, ValueError, "expires_at"), ((1,), {"priority": 10}, ValueError, "priority is 10; 0 to 9"),
+        ((1,), {"priority": 5.0}, TypeError, "priority"), ((1,), {"fresh": 1}, TypeError, "fresh"),
+        ((1,), {"tenant": b"acme"}, TypeError, "tenant"), ((1,), {"tenant": "é" * 33}, ValueError, "tenant has 66 bytes"),
+        ((1,), {"need": [b"x" * 31]}, ValueError, "31 bytes"), ((1,), {"need": ["00" * 32]}, TypeError, "need"),
+        ((1,), {"need": b"x" * 32}, TypeError, "need"), ((1,), {"need": 5}, TypeError, "need"),
+        ((1,), {"caps": b"content"}, TypeError, "caps"), ((1,), {"caps": ["text"]}, TypeError, "caps"),
+        ((1,), {"cap_forms": [5]}, TypeError, "cap_forms"), ((1,), {"traceparent": 1}, TypeError, "traceparent"),
+        ((1,), {"timeout": -1}, ValueError, "timeout"), ((1,), {"timeout": float("nan")}, ValueError, "timeout"),
+        ((1,), {"timeout": "5"}, TypeError, "timeout"),
+    ],
+)
+def test_what_cannot_be_sent_is_refused_by_name(peer, kind, arguments, options, error, word):
+    there = peer(lambda frames, count: [(0, b"", {})])
+    with pytest.raises(error, match=word):
+        call(kind, there.endpoint, *arguments, **options)
+    assert there.seen == []
+
+
+def test_hashes_and_contents_are_looked_at_before_they_are_sent():
+    with Client("tcp://127.0.0.1:9", timeout=0.1) as client:
+        # Two halves would make one hash.
+        for hashes in ([b"x" * 16, b"y" * 16], ["00" * 32], b"x" * 32):
+            with pytest.raises((TypeError, ValueError)):
+                client.find_missing(hashes)
+        for wrong in (lambda: client.get_cap(b"x" * 31), lambda: client.get_cap("x"), lambda: client.put("x"), lambda: client.put_form("x"),
+                      lambda: client.put_form(b"x", b"y"), lambda: client.put_many(b"xy"), lambda: client.result("id"),
+                      lambda: client.cancel(b""), lambda: client.result(b"x" * 65)):
+            with pytest.raises((TypeError, ValueError)):
+                wrong()
+
+
+@pytest.mark.parametrize("endpoint", ["nowhere", "tcp://127.0.0.1", "udp://127.0.0.1:1", ""])
+def test_an_endpoint_that_is_none_is_said(endpoint):
+    with pytest.raises(ValueError, match="is not an endpoint"):
+        Client(endpoint)
+
+    async def run():
+        client = AsyncClient(endpoint)
+        for _ in range(2):
+            with pytest.raises(ValueError, match="is not an endpoint"):
+                await client.ping()
+        await client.close()
+
+    asyncio.run(run())
+    with pytest.raises(TypeError, match="endpoint wants a str"):
+        Client([7])
+
+
+@kinds
+def test_whatever_is_bytes_may_be_sent(peer, kind):
+    there = peer(lambda frames, count: [(0, frames[2] + frames[4], {})])
+    assert call(kind, there.endpoint, 1, bytearray(b"x"), id=memoryview(b"id"), deadline=1e300, timeout=5).body == b"idx"
+    assert json.loads(there.seen[0][5]) == {"deadline_ms": (1 << 32) - 1}
+
+
 def test_call_many_keeps_order_and_returns_errors_when_asked(peer):
     def answer(frames, count):
         return [(3, b"odd", {"guest_status": 1})] if int(frames[4]) % 2 else [(0, frames[4], {})]

@@ -12,8 +12,9 @@ from typing import Any, Iterable, Literal, Sequence, Unpack, overload
 import zmq
 import zmq.asyncio
 
+from ._arguments import cap_hash, cap_hashes, job_id, list_of_octets, octets, seconds
 from ._cap import data_cap, data_hash
-from ._errors import HashMismatch, NubError, ProtocolError, RequestTimeout
+from ._errors import Conflict, HashMismatch, NubError, ProtocolError, RequestTimeout
 from ._protocol import (
     HASHES_PER_QUESTION,
     CallOptions,
@@ -25,13 +26,22 @@ from ._protocol import (
     Result,
     RetryPolicy,
     configure,
+    connect,
     job_frames,
     parse_reply,
     split_hashes,
 )
 
 
-async def _read(socket: zmq.asyncio.Socket, replies: dict[bytes, asyncio.Queue[Reply]]) -> None:
+class _UnderWay:
+    """A message under way, and those who wait for its reply."""
+
+    def __init__(self, frames: list[bytes]):
+        self.frames = frames
+        self.inboxes: list[asyncio.Queue[Reply]] = []
+
+
+async def _read(socket: zmq.asyncio.Socket, under_way: "dict[bytes, _UnderWay]") -> None:
     # It knows nothing of the client, which may be collected while it waits.
     while True:
         frames = await socket.recv_multipart()
@@ -39,9 +49,10 @@ async def _read(socket: zmq.asyncio.Socket, replies: dict[bytes, asyncio.Queue[R
             reply = parse_reply(frames)
         except ProtocolError:
             continue  # Nobody to give it to; the job is asked for again.
-        inbox = replies.get(reply.id)
-        if inbox is not None:  # Otherwise a second answer to something sent twice.
-            inbox.put_nowait(reply)
+        message = under_way.get(reply.id)
+        if message is not None:  # Otherwise a second answer to something sent twice.
+            for inbox in message.inboxes:
+                inbox.put_nowait(reply)
 
 
 def _release(reader: asyncio.Task[None], socket: zmq.asyncio.Socket, context: zmq.asyncio.Context) -> None:
@@ -74,7 +85,7 @@ class AsyncClient:
         self._endpoints = [endpoint] if isinstance(endpoint, str) else list(endpoint)
         self._curve = curve
         self._window = asyncio.Semaphore(window)
-        self._replies: dict[bytes, asyncio.Queue[Reply]] = {}
+        self._under_way: dict[bytes, _UnderWay] = {}
         self._socket: zmq.asyncio.Socket | None = None
         self._reader: asyncio.Task[None] | None = None
         self._release: weakref.finalize[..., AsyncClient] | None = None
@@ -92,14 +103,13 @@ class AsyncClient:
             socket = context.socket(zmq.DEALER)
             try:
                 configure(socket, self._curve)
-                for endpoint in self._endpoints:
-                    socket.connect(endpoint)
+                connect(socket, self._endpoints)
             except BaseException:
                 socket.close(0)
                 context.term()
                 raise
             self._socket = socket
-            self._reader = asyncio.get_running_loop().create_task(_read(socket, self._replies))
+            self._reader = asyncio.get_running_loop().create_task(_read(socket, self._under_way))
             # A client that nobody closed must not end as a context that waits for its socket, whichever is collected first.
             self._release = weakref.finalize(self, _release, self._reader, socket, context)
         return self._socket
@@ -164,7 +174,7 @@ class AsyncClient:
 
     async def put_many(self, contents: Iterable[bytes], *, timeout: float | None = None) -> list[PutResult]:
         """Files many Data caps: one question, then the missing ones."""
-        contents = list(contents)
+        contents = list_of_octets(contents, "contents")
         hashes = [data_hash(content) for content in contents]
         missing = set(await self.find_missing(dict.fromkeys(hashes), timeout=timeout))
         uploads = {hash: content for hash, content in zip(hashes, contents) if hash in missing}
@@ -182,11 +192,12 @@ class AsyncClient:
 
     async def put_form(self, form: bytes, hash: bytes = b"", *, timeout: float | None = None) -> bytes:
         """Files a cap of any kind, given in wire form; returns its hash."""
-        return (await self._ask("put_cap", hash, form, timeout=timeout)).body
+        hash = cap_hash(hash) if hash else b""
+        return (await self._ask("put_cap", hash, octets(form, "form"), timeout=timeout)).body
 
     async def find_missing(self, hashes: Iterable[bytes], *, timeout: float | None = None) -> list[bytes]:
         """Those of `hashes` that the worker does not have, in that order."""
-        hashes = list(hashes)
+        hashes = cap_hashes(hashes, "hashes")
         missing: list[bytes] = []
         for start in range(0, len(hashes), HASHES_PER_QUESTION):
             body = b"".join(hashes[start : start + HASHES_PER_QUESTION])
@@ -195,15 +206,15 @@ class AsyncClient:
 
     async def get_cap(self, hash: bytes, *, timeout: float | None = None) -> bytes:
         """A cap's wire form."""
-        return (await self._ask("get_cap", hash, timeout=timeout)).body
+        return (await self._ask("get_cap", cap_hash(hash), timeout=timeout)).body
 
     async def result(self, id: bytes, *, timeout: float | None = None) -> Result:
         """The recorded result of a call by its id; raises what the call raised, NotFound if there is none."""
-        return await self._ask("get_result", b"", id, timeout=timeout)
+        return await self._ask("get_result", b"", job_id(id), timeout=timeout)
 
     async def cancel(self, id: bytes, *, timeout: float | None = None) -> None:
         """Cancels a call that waits or runs."""
-        await self._ask("cancel", b"", id, timeout=timeout)
+        await self._ask("cancel", b"", job_id(id), timeout=timeout)
 
     # The way of requests
 
@@ -211,15 +222,22 @@ class AsyncClient:
         return (await self._request(job_frames(verb, operand, body, None, self.tenant), timeout)).result()
 
     async def _request(self, frames: list[bytes], timeout: float | None) -> Reply:
-        timeout = self.timeout if timeout is None else timeout
-        if frames[2] in self._replies:
-            raise ValueError("a request with this job id is under way")
+        timeout = seconds(self.timeout if timeout is None else timeout, "timeout")
+        message = self._under_way.setdefault(frames[2], _UnderWay(frames))
+        if message.frames != frames:
+            # Sent as well, its reply could not be told from the other's.
+            why = b"this client has a job with that id and other content under way"
+            raise Conflict(12, why, frames[2], {})
+        joins = bool(message.inboxes)
         inbox: asyncio.Queue[Reply] = asyncio.Queue()
-        self._replies[frames[2]] = inbox
+        message.inboxes.append(inbox)
         try:
             async with self._window:
                 socket = self._open()
                 pending = Pending(frames, time.monotonic(), timeout, self.retry)
+                if joins:
+                    # The reply is on its way to all; sent a second time, its second answer would come when nobody waits.
+                    pending.next_send += self.retry.pause(1)
                 while True:
                     now = time.monotonic()
                     if now >= pending.deadline:
@@ -238,4 +256,6 @@ class AsyncClient:
                     if pending.take(reply, time.monotonic()):
                         return reply
         finally:
-            del self._replies[frames[2]]
+            message.inboxes.remove(inbox)
+            if not message.inboxes:
+                del self._under_way[frames[2]]

@@ -13,6 +13,7 @@ from typing import Any, Iterable, Mapping, Sequence, TypedDict
 
 import zmq
 
+from ._arguments import cap_hashes, job_id, list_of_octets, octets, seconds, text, truth, whole
 from ._cap import data_cap
 from ._errors import BY_STATUS, JobError, ProtocolError
 
@@ -153,21 +154,23 @@ class CallRequest:
     def frames(self, default_tenant: str | None) -> list[bytes]:
         options: dict[str, Any] = {}
         if self.deadline is not None:
-            options["deadline_ms"] = max(1, round(self.deadline * 1000))
+            # More than the protocol has room for is more than any worker allows.
+            options["deadline_ms"] = min(max(1, round(seconds(self.deadline, "deadline") * 1000)), (1 << 32) - 1)
         if self.expires_at is not None:
-            options["expires_at_ms"] = round(self.expires_at * 1000)
+            options["expires_at_ms"] = min(round(seconds(self.expires_at, "expires_at") * 1000), (1 << 64) - 1)
         if self.priority is not None:
-            options["priority"] = self.priority
+            options["priority"] = whole(self.priority, "priority", 9)
         if self.fresh is not None:
-            options["fresh"] = self.fresh
-        if self.need:
-            options["caps"] = [hash.hex() for hash in self.need]
+            options["fresh"] = truth(self.fresh, "fresh")
+        if need := cap_hashes(self.need, "need"):
+            options["caps"] = [hash.hex() for hash in need]
         if self.traceparent is not None:
-            options["traceparent"] = self.traceparent
+            options["traceparent"] = text(self.traceparent, "traceparent", 64)
         tenant = self.tenant if self.tenant is not None else default_tenant
-        forms = [data_cap(content) for content in self.caps] + list(self.cap_forms)
-        operand = struct.pack("<I", self.function)
-        return job_frames("call", operand, self.payload, self.id, tenant, options, forms)
+        forms = [data_cap(content) for content in list_of_octets(self.caps, "caps")]
+        forms += list_of_octets(self.cap_forms, "cap_forms")
+        operand = struct.pack("<I", whole(self.function, "function", (1 << 32) - 1))
+        return job_frames("call", operand, octets(self.payload, "payload"), self.id, tenant, options, forms)
 
 
 def job_frames(
@@ -181,10 +184,8 @@ def job_frames(
 ) -> list[bytes]:
     options = dict(options or {})
     if tenant is not None:
-        options["tenant"] = tenant
-    id = new_job_id() if id is None else id
-    if not 1 <= len(id) <= 64:
-        raise ValueError("a job id is 1 to 64 bytes")
+        options["tenant"] = text(tenant, "tenant", 64)
+    id = new_job_id() if id is None else job_id(id)
     frames = [MAGIC, verb.encode("ascii"), id, operand, body]
     if options or caps:
         frames.append(json.dumps(options, separators=(",", ":")).encode() if options else b"")
@@ -272,6 +273,16 @@ def configure(socket: zmq.Socket[Any], curve: CurveKeys | None) -> None:
         socket.curve_serverkey = curve.server
         socket.curve_publickey = curve.public
         socket.curve_secretkey = curve.secret
+
+
+def connect(socket: zmq.Socket[Any], endpoints: Iterable[str]) -> None:
+    for endpoint in endpoints:
+        if not isinstance(endpoint, str):
+            raise TypeError(f"endpoint wants a str, not {type(endpoint).__name__}")
+        try:
+            socket.connect(endpoint)
+        except zmq.ZMQError as cause:
+            raise ValueError(f'"{endpoint}" is not an endpoint, such as tcp://HOST:PORT or ipc://PATH: {cause}') from cause
 
 
 def split_hashes(body: bytes) -> list[bytes]:

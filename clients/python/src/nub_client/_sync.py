@@ -12,6 +12,7 @@ from typing import Any, Iterable, Literal, Sequence, Unpack, overload
 
 import zmq
 
+from ._arguments import cap_hash, cap_hashes, job_id, list_of_octets, octets, seconds
 from ._cap import data_cap, data_hash
 from ._errors import HashMismatch, NubError, ProtocolError, RequestTimeout
 from ._protocol import (
@@ -26,6 +27,7 @@ from ._protocol import (
     Result,
     RetryPolicy,
     configure,
+    connect,
     job_frames,
     parse_reply,
     split_hashes,
@@ -65,8 +67,7 @@ class Client:
         self._release = weakref.finalize(self, _release, self._socket, self._context)
         try:
             configure(self._socket, curve)
-            for one in [endpoint] if isinstance(endpoint, str) else endpoint:
-                self._socket.connect(one)
+            connect(self._socket, [endpoint] if isinstance(endpoint, str) else endpoint)
         except BaseException:
             self.close()
             raise
@@ -127,7 +128,7 @@ class Client:
 
     def put_many(self, contents: Iterable[bytes], *, timeout: float | None = None) -> list[PutResult]:
         """Files many Data caps: one question, then the missing ones, pipelined."""
-        contents = list(contents)
+        contents = list_of_octets(contents, "contents")
         hashes = [data_hash(content) for content in contents]
         missing = set(self.find_missing(dict.fromkeys(hashes), timeout=timeout))
         uploads = {hash: content for hash, content in zip(hashes, contents) if hash in missing}
@@ -139,11 +140,12 @@ class Client:
 
     def put_form(self, form: bytes, hash: bytes = b"", *, timeout: float | None = None) -> bytes:
         """Files a cap of any kind, given in wire form; returns its hash."""
-        return self._ask("put_cap", hash, form, timeout=timeout).body
+        hash = cap_hash(hash) if hash else b""
+        return self._ask("put_cap", hash, octets(form, "form"), timeout=timeout).body
 
     def find_missing(self, hashes: Iterable[bytes], *, timeout: float | None = None) -> list[bytes]:
         """Those of `hashes` that the worker does not have, in that order."""
-        hashes = list(hashes)
+        hashes = cap_hashes(hashes, "hashes")
         missing: list[bytes] = []
         for start in range(0, len(hashes), HASHES_PER_QUESTION):
             body = b"".join(hashes[start : start + HASHES_PER_QUESTION])
@@ -152,15 +154,15 @@ class Client:
 
     def get_cap(self, hash: bytes, *, timeout: float | None = None) -> bytes:
         """A cap's wire form."""
-        return self._ask("get_cap", hash, timeout=timeout).body
+        return self._ask("get_cap", cap_hash(hash), timeout=timeout).body
 
     def result(self, id: bytes, *, timeout: float | None = None) -> Result:
         """The recorded result of a call by its id; raises what the call raised, NotFound if there is none."""
-        return self._ask("get_result", b"", id, timeout=timeout)
+        return self._ask("get_result", b"", job_id(id), timeout=timeout)
 
     def cancel(self, id: bytes, *, timeout: float | None = None) -> None:
         """Cancels a call that waits or runs."""
-        self._ask("cancel", b"", id, timeout=timeout)
+        self._ask("cancel", b"", job_id(id), timeout=timeout)
 
     # The way of requests
 
@@ -170,9 +172,9 @@ class Client:
 
     def _run(self, jobs: list[list[bytes]], timeout: float | None, keep_timeouts: bool = False) -> list[Any]:
         """Sends jobs, a window of them at a time, and returns their replies in the same order."""
-        timeout = self.timeout if timeout is None else timeout
+        timeout = seconds(self.timeout if timeout is None else timeout, "timeout")
         if len({frames[2] for frames in jobs}) != len(jobs):
-            raise ValueError("a job id occurs twice in one batch")
+            raise ValueError("a job id occurs twice in one call_many")
         waiting = deque(jobs)
         under_way: dict[bytes, Pending] = {}
         replies: dict[bytes, Reply | NubError] = {}
