@@ -177,7 +177,7 @@ def test_each_cause_has_its_exit_status(scratch, tmp_path):
             (USAGE, ["worker", *store, *door, "--guest", "/etc/passwd"], "guest image"),
             (USAGE, ["worker", *store, *door, "--guest-heap", "3000000"], "2 MiB"),
             (USAGE, ["worker", *store, *door, "--user", "no-such-user"], "no-such-user"),
-            (UNREACHABLE, ["worker", *store, "--serve", f"tcp://127.0.0.1:{port}"], f"{port}): Address already in use"),
+            (UNREACHABLE, ["worker", *store, "--serve", f"tcp://127.0.0.1:{port}"], f"{port}: Address already in use"),
             (UNREACHABLE, ["worker", *store, "--serve", f"tcp://127.0.0.1:{port}"], "ss -ltnp"),
             (UNREACHABLE, ["worker", *store, *door, "--http", str(port)], str(port)),
             (NO_STORE, ["worker", "--store", f"{tmp_path}/none/s.db", *door, "--control", "off"], "none/s.db"),
