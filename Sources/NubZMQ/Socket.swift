@@ -67,14 +67,6 @@ public struct Socket: ~Copyable, @unchecked Sendable {
     try set(.tcpKeepaliveCount, KeepAlive.count)
   }
 
-  /// Lets a PAIR socket of the same context that connects to `endpoint` (inproc) hear when this one listens, and on which descriptor:
-  /// the first frame of what it receives is the event's number and the descriptor, in 2 and 4 bytes (zmq_socket_monitor(3)).
-  public mutating func reportListening(at endpoint: String) throws(ZMQError) {
-    guard zmq_socket_monitor(pointer, endpoint, ZMQ_EVENT_LISTENING) == 0 else {
-      throw .last("zmq_socket_monitor")
-    }
-  }
-
   /// Of peers on ipc endpoints, lets in those of this user only, or of those that were named before: the kernel knows who connects
   /// (SO_PEERCRED of unix(7)).
   public mutating func admitUser(_ user: UInt32) throws(ZMQError) {

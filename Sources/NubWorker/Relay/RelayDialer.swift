@@ -1,3 +1,4 @@
+internal import NubZMQ
 internal import CNubRelay
 internal import Glibc
 internal import Synchronization
@@ -61,7 +62,7 @@ final class RelayDialer: Sendable {
     guard let place = Place(address) else { return -EINVAL }
     let number = nub_relay_dial(
       place.host, place.port, place.source?.host, place.source?.port, Self.patienceSeconds)
-    if number >= 0 { SocketOptions.keepAlive(number) }
+    if number >= 0 { Socket.KeepAlive.set(on: number) }
     return number
   }
 

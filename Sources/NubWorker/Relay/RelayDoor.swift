@@ -138,7 +138,7 @@ final class PublicEndpoint: Sendable {
       listener = Descriptor(owning: bound.listener)
       // Linux hands a listener's options on to what it accepts.
       if address.hasPrefix("tcp://") {
-        SocketOptions.keepAlive(bound.listener)
+        Socket.KeepAlive.set(on: bound.listener)
       }
       name = bound.name
     } catch {
@@ -174,9 +174,7 @@ final class PublicEndpoint: Sendable {
   }
 }
 
-extension SocketOptions {
+extension Socket.KeepAlive {
   /// What libzmq does with its own TCP sockets when it is told.
-  static func keepAlive(_ socket: Int32) {
-    nub_relay_keep_alive(socket, keepAliveIdle, keepAliveInterval, keepAliveCount)
-  }
+  static func set(on socket: Int32) { nub_relay_keep_alive(socket, idle, interval, count) }
 }
