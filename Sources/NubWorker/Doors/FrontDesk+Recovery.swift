@@ -90,13 +90,16 @@ extension FrontDesk {
     }
     let operand = frames[request.operandFrame]
     let body = frames[request.bodyFrame]
-    return Job(
+    let job = Job(
       key: JobKey(tenant: tenants.slot(for: request.options.tenant), id: request.id), work: work,
       digest: ContentDigest(of: request.verb, operand: operand, body: body), options: request.options,
       rawOptions: [UInt8](frames[request.start + 5]),
       attachedCaps: request.capFrames.map { AttachedCap(copying: frames[$0]) }, accepted: .now,
       acceptedUnixMilliseconds: UnixTime.milliseconds, asker: inheritedAsker(request, frames, door),
       content: JobContent(id: frames[request.start + 2], operand: operand, body: body))
+    // Only pipelines' jobs are journaled; so what a start finds leaves direct askers their share of the credit.
+    job.isPulled = true
+    return job
   }
 
   /// Whoever collects from the same door now; nobody if there is no such door any more.

@@ -22,6 +22,8 @@ final class RelayConnection {
   private var downRest = RelayRest()
   /// Whether it waits for a turn.
   var isQueued = false
+  /// Whether it counts as one whose peer has hung up.
+  var isLeaving = false
   /// Whether libzmq has said something, which it does as soon as it has accepted.
   private(set) var isGreeted = false
 

@@ -92,6 +92,9 @@ struct RelayFlow {
     return down.step == .rest || down.step == .end
   }
 
+  /// Whether the peer has hung up, be what it sent before read or not.
+  var hasPeerLeft: Bool { up.isEnding || up.hasEnded }
+
   /// Whether nothing comes from the peer any more and nothing can be said to it: its descriptor need not wait for libzmq.
   var isPeerDone: Bool { up.hasEnded && down.isSinkGone }
 

@@ -8,6 +8,9 @@ internal import NubSecurity
 final class RelayLoop {
   /// Connections that libzmq has not accepted yet; others wait in the public backlog.
   private static let maximumSilent = 16
+  /// Connections whose peers have hung up and whose last messages nobody has read yet. While a door is held up they stay, and
+  /// each costs descriptors and memory; others wait in the public backlog.
+  private static let maximumLeaving = 128
   /// Accepted at a door before those that are connected have their turn.
   private static let acceptedAtOnce = 16
   /// How long nobody is accepted when descriptors are short.
@@ -37,6 +40,7 @@ final class RelayLoop {
   /// Places of those that have something to do.
   private var ready: Deque<Int> = []
   private var silent = 0
+  private var leaving = 0
   /// Nobody is accepted until then.
   private var pausedUntil: Monotonic?
   private let spareDescriptors: Int32
@@ -124,7 +128,7 @@ final class RelayLoop {
     for _ in 0..<Self.acceptedAtOnce where pausedUntil == nil {
       // Two for the connection here, one for libzmq, whose listeners end the process when there is none (EMFILE); the others are spare
       // because other threads want some, too.
-      guard silent < Self.maximumSilent else { return pause(milliseconds: 0) }
+      guard isAnybodyWelcome else { return pause(milliseconds: 0) }
       guard nub_relay_has_room(3 + spareDescriptors) != 0 else { return pause() }
       let number = nub_relay_accept(doors[index].door.listener)
       guard number >= 0 else {
@@ -189,12 +193,12 @@ final class RelayLoop {
   }
 
   private func resumeAccepting() {
-    guard let until = pausedUntil, !isClosed, silent < Self.maximumSilent, Monotonic.now >= until else {
-      return
-    }
+    guard let until = pausedUntil, !isClosed, isAnybodyWelcome, Monotonic.now >= until else { return }
     pausedUntil = nil
     setAccepting(true)
   }
+
+  private var isAnybodyWelcome: Bool { silent < Self.maximumSilent && leaving < Self.maximumLeaving }
 
   private func setAccepting(_ isAccepting: Bool) {
     for (index, entry) in doors.enumerated() {
@@ -218,11 +222,16 @@ final class RelayLoop {
     let wasGreeted = connection.isGreeted
     let hasMore = connection.turn(scratch)
     if connection.isGreeted, !wasGreeted { silent -= 1 }
+    if connection.flow.hasPeerLeft, !connection.isLeaving {
+      connection.isLeaving = true
+      leaving += 1
+    }
     if connection.flow.isOver { close(place, connection) } else if hasMore { queue(place, connection) }
   }
 
   private func close(_ place: Int, _ connection: RelayConnection) {
     if !connection.isGreeted { silent -= 1 }
+    if connection.isLeaving { leaving -= 1 }
     noteRefusal(connection)
     table.remove(place)
   }
